@@ -233,6 +233,7 @@ export class TapLink implements Link {
     this.mtu = tap.mtu;
     this.offload = tap.sendOffload;
     this.#handle = tap.handle;
+    this.unref();
   }
 
   receive(rx: FrameBatch): number {
@@ -274,7 +275,7 @@ export class TapLink implements Link {
     });
   }
 
-  /** Whether waiting for frames keeps Node's event loop alive. It does until `unref`. */
+  /** Let waiting for frames keep Node's event loop alive. By default it does not: the stack's sockets do that. */
   ref(): void {
     if (!this.tap.isReleased) this.#native.setRef(this.#handle, true);
   }
@@ -324,6 +325,7 @@ class TapStream extends Duplex {
     this.#link = link;
     this.#rx = new FrameBatch(memory, 1 << 18, STREAM_BATCH);
     this.#tx = new FrameBatch(memory, 1 << 17, 1);
+    link.ref();
     link.onError = (error) => this.destroy(error);
   }
 
