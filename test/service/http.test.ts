@@ -26,9 +26,10 @@ describe('the pattern', () => {
     const whole = pattern(1000);
     for (let at = 0; at < 1000; at += 7) {
       for (const length of [1, 2, 3, 4, 5, 9, 13]) {
-        expect(pattern(length, at).equals(whole.subarray(at, at + length)) || at + length > 1000, `${at}+${length}`).toBe(
-          true,
-        );
+        expect(
+          pattern(length, at).equals(whole.subarray(at, at + length)) || at + length > 1000,
+          `${at}+${length}`,
+        ).toBe(true);
       }
     }
   });

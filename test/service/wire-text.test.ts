@@ -53,11 +53,23 @@ test('RFC 1939 §3: however a message is cut in pieces, its line ends become CRL
 
 test('RFC 1939 §11: counting a file agrees with what is sent, across chunk borders', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'tapstack-test-'));
-  const cases = ['', '\n', '\r', 'a', 'a\r', 'a\r\n', `${'x'.repeat(65535)}\n`, `${'x'.repeat(65535)}\r\ny`, '.\n.\r\n'.repeat(30000)];
+  const cases = [
+    '',
+    '\n',
+    '\r',
+    'a',
+    'a\r',
+    'a\r\n',
+    `${'x'.repeat(65535)}\n`,
+    `${'x'.repeat(65535)}\r\ny`,
+    '.\n.\r\n'.repeat(30000),
+  ];
   for (const message of cases) {
     await writeFile(join(dir, 'm'), message);
     const file = await open(join(dir, 'm'));
-    expect(await countOctets(file), JSON.stringify(message.slice(0, 20))).toBe(encode(Buffer.from(message), 999).octets);
+    expect(await countOctets(file), JSON.stringify(message.slice(0, 20))).toBe(
+      encode(Buffer.from(message), 999).octets,
+    );
     await file.close();
   }
   await rm(dir, { recursive: true });
