@@ -9,8 +9,10 @@ export const EACCES = -13;
 export const EBUSY = -16;
 export const EINVAL = -22;
 export const EPIPE = -32;
+export const EPROTO = -71;
 export const EDESTADDRREQ = -89;
 export const EMSGSIZE = -90;
+export const ENOPROTOOPT = -92;
 export const EPROTONOSUPPORT = -93;
 export const EOPNOTSUPP = -95;
 export const EADDRINUSE = -98;
@@ -38,8 +40,10 @@ const NAMES: Record<number, string> = {
   [EBUSY]: 'EBUSY',
   [EINVAL]: 'EINVAL',
   [EPIPE]: 'EPIPE',
+  [EPROTO]: 'EPROTO',
   [EDESTADDRREQ]: 'EDESTADDRREQ',
   [EMSGSIZE]: 'EMSGSIZE',
+  [ENOPROTOOPT]: 'ENOPROTOOPT',
   [EPROTONOSUPPORT]: 'EPROTONOSUPPORT',
   [EOPNOTSUPP]: 'EOPNOTSUPP',
   [EADDRINUSE]: 'EADDRINUSE',
