@@ -63,7 +63,13 @@ export class DuplexLink implements Link {
 
   receive(rx: FrameBatch): number {
     rx.clear();
-    for (let frame = this.#in.first; frame !== undefined && rx.push(frame); frame = this.#in.first) this.#in.shift();
+    for (let frame = this.#in.first; frame !== undefined; frame = this.#in.first) {
+      if (!rx.push(frame)) {
+        if (rx.count > 0) break;
+        this.dropped++; // it would not fit an empty batch either
+      }
+      this.#in.shift();
+    }
     if (this.#paused && this.#in.count <= this.#in.limit >> 1) {
       this.#paused = false;
       // resume() delivers in a later tick, not from here.

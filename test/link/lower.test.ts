@@ -330,6 +330,28 @@ describe('a link that is full', () => {
     }
   });
 
+  test('that takes nothing leaves the super-segment to the caller', () => {
+    const { device, link, tx } = setup(0);
+    append(tx, { protocol: 'tcp', version: 4, payload: new Uint8Array(300), gsoSize: 100 });
+    device.room = 0;
+    expect(link.send(tx)).toBe(0);
+    device.room = 1;
+    expect(link.send(tx)).toBe(1);
+    expect(device.taken.length).toBe(1);
+  });
+
+  test('the rest of a super-segment of more segments than fit in one batch follows whole', () => {
+    const { device, link, tx } = setup(0);
+    const payload = payloadOf(60_000, rng(3));
+    append(tx, { protocol: 'tcp', version: 4, payload, gsoSize: 40 });
+    device.room = 1;
+    expect(link.send(tx)).toBe(1);
+    device.room = Infinity;
+    tx.clear();
+    expect(link.receive(tx)).toBe(0);
+    expect(Buffer.concat(device.taken.map((frame) => read(frame, false).payload)).equals(payload)).toBe(true);
+  });
+
   test('a checksum is completed once, though the frame is offered again', () => {
     const { device, link, tx } = setup(0);
     device.room = 0;
@@ -370,6 +392,15 @@ describe('a virtio header that lies', () => {
     expect(link.send(tx)).toBe(2);
     expect(link.malformed).toBe(1);
     expect(device.taken.map((frame) => read(frame, false).payload.length)).toEqual([1]);
+  });
+
+  test('headers that reach into an extent are not read from there: the frame is dropped and counted', () => {
+    const { device, link, tx } = setup(0);
+    append(tx, { protocol: 'tcp', version: 4, payload: new Uint8Array(300), gsoSize: 100, options: 40 });
+    tx.desc[LENGTH] -= 20;
+    expect(link.send(tx)).toBe(1);
+    expect(link.malformed).toBe(1);
+    expect(device.taken).toEqual([]);
   });
 
   test('random headers never throw and never make a frame of more than what was sent', () => {
