@@ -117,7 +117,7 @@ export class Nic {
       throw new RangeError(
         `address ${text}: that is the subnet's ${(address & ~mask) === 0 ? 'network' : 'broadcast'} address`,
       );
-    if (this.addresses.some((a) => a.address === address) || this.stack.isLocalAddress(address))
+    if (this.stack.nics.some((nic) => nic.addresses.some((own) => own.address === address)))
       throw new RangeError(`address ${text}: the stack has it already`);
     const added = new NicAddress(this, address, prefix, options);
     this.addresses.push(added);
