@@ -488,9 +488,11 @@ describe('hostile peers', () => {
     const { port } = await serve();
     let state = 99;
     for (let round = 0; round < 20; round++) {
-      const noise = Buffer.from(
-        Array.from({ length: 3000 }, () => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) >>> 24),
-      );
+      const noise = Buffer.alloc(3000);
+      for (let i = 0; i < noise.length; i++) {
+        state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+        noise[i] = state >>> 24;
+      }
       const client = await open(port);
       client.send(Buffer.concat([noise, Buffer.from('\r\nSTAT\r\nQUIT\r\n')]));
       for (let line = await client.line(); line !== null; line = await client.line()) {

@@ -83,6 +83,7 @@ export class Pop3Server extends EventEmitter {
     for (const event of ['listening', 'error', 'close']) {
       this.#server.on(event, (...args: unknown[]) => void this.emit(event, ...args));
     }
+    this.#server.on('error', (error: Error) => log('listener: %s', error.message));
   }
 
   listen(options: { port?: number; host?: string; backlog?: number } = {}, callback?: () => void): this {

@@ -248,10 +248,14 @@ export class Session {
   }
 
   user(name: string): void {
-    if (!this.mayLogIn) return this.error('', 'not without TLS: STLS first');
-    if (name === '') return this.error('', 'USER name');
-    this.#user = name; // whether there is such a user is not told here (RFC 1939 §13)
-    this.ok('User name accepted, password please');
+    if (!this.mayLogIn) {
+      this.error('', 'not without TLS: STLS first');
+    } else if (name === '') {
+      this.error('', 'USER name');
+    } else {
+      this.#user = name; // whether there is such a user is not told here (RFC 1939 §13)
+      this.ok('User name accepted, password please');
+    }
   }
 
   async pass(password: Uint8Array): Promise<void> {
