@@ -103,6 +103,7 @@ export interface Accounts {
   verifyApop(name: string, challenge: string, digest: string): Promise<Account | null>;
   /** Does any account have an APOP secret? Without one there is no challenge in the greeting. */
   hasApop(): Promise<boolean>;
+  list(): Promise<(Account & { readonly apop: boolean })[]>;
 }
 
 abstract class BaseAccounts implements Accounts {
@@ -113,6 +114,7 @@ abstract class BaseAccounts implements Accounts {
   protected abstract anyEntry(): Promise<Entry | null>;
   protected abstract secret(name: string): Promise<string | null>;
   abstract hasApop(): Promise<boolean>;
+  abstract list(): Promise<(Account & { readonly apop: boolean })[]>;
 
   async verify(name: string, password: Uint8Array): Promise<Account | null> {
     const entry = await this.find(name);
@@ -175,6 +177,12 @@ export class MemoryAccounts extends BaseAccounts {
   override hasApop(): Promise<boolean> {
     return Promise.resolve(this.#secrets.size > 0);
   }
+  override list(): Promise<(Account & { readonly apop: boolean })[]> {
+    const apop = (name: string): boolean => this.#secrets.has(name);
+    return Promise.resolve(
+      [...this.#entries.values()].map(({ name, maildir }) => ({ name, maildir, apop: apop(name) })),
+    );
+  }
 }
 
 /** Accounts in a file, read again when it has changed. */
@@ -202,7 +210,7 @@ export class FileAccounts extends BaseAccounts {
     return `${this.path}.apop`;
   }
 
-  async list(): Promise<{ name: string; maildir: string | null; apop: boolean }[]> {
+  override async list(): Promise<(Account & { readonly apop: boolean })[]> {
     await this.#load();
     await this.#loadSecrets();
     return [...this.#entries.values()].map(({ name, maildir }) => ({ name, maildir, apop: this.#secrets.has(name) }));

@@ -2,10 +2,11 @@
 //
 //   const services = await startServices(['pop3', 'ntp'], stack, { maildir: '/var/mail', users: '/etc/tapstack/users' });
 
-import { hostname } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SecureContextOptions } from 'node:tls';
-import { FileAccounts, MemoryAccounts } from './accounts.ts';
+import { AccountError, type Accounts, FileAccounts, MemoryAccounts } from './accounts.ts';
 import type { Endpoint, Service, StackLike } from './api.ts';
 import { startHttp } from './http.ts';
 import type { Listening } from './listen.ts';
@@ -13,7 +14,7 @@ import { DEFAULT_STRATUM } from './ntp/clock.ts';
 import type { LimiterOptions } from './ntp/limiter.ts';
 import { NTP_PORT, NtpServer } from './ntp/server.ts';
 import { createDemoMaildir } from './pop3/demo.ts';
-import { isMaildir, POP3_PORT, Pop3Server } from './pop3/server.ts';
+import { isMaildir, mailboxOf, POP3_PORT, Pop3Server } from './pop3/server.ts';
 import { selfSigned } from './self-signed.ts';
 import { chargen } from './small/chargen.ts';
 import { daytime, time } from './small/daytime.ts';
@@ -21,12 +22,18 @@ import { discard } from './small/discard.ts';
 import { echo } from './small/echo.ts';
 import { type SmallService, startPair } from './small/pair.ts';
 
+export const SERVICE_NAMES = ['pop3', 'ntp', 'echo', 'discard', 'daytime', 'time', 'chargen', 'http'] as const;
+export type ServiceName = (typeof SERVICE_NAMES)[number];
+
 export interface ServiceOptions {
   /** The address to listen on; by default all of them. */
   host?: string | undefined;
   /** Ports other than the registered ones, by service. */
   ports?: Partial<Record<ServiceName, number>> | undefined;
-  /** pop3: a Maildir, or a directory of Maildirs named after the users. A demo mailbox is made in it if it is absent. */
+  /**
+   * pop3: a Maildir, or a directory of Maildirs named after the users. Who has none there gets a demo mailbox. Without it
+   * the demo account's is a temporary one, and accounts of a file must have a Maildir of their own.
+   */
   maildir?: string | undefined;
   /** pop3: the accounts (see `tapstack user add`). Without it there is one: demo, password demo. */
   users?: string | undefined;
@@ -58,7 +65,7 @@ const small = (service: SmallService, description: string): Definition => ({
   },
 });
 
-export const SERVICES = {
+export const SERVICES: Readonly<Record<ServiceName, Definition>> = {
   pop3: { port: POP3_PORT, description: 'mailboxes (RFC 1939) in Maildirs, with STLS', start: startPop3 },
   ntp: { port: NTP_PORT, description: "the host's time (RFC 5905)", start: startNtp },
   echo: small(echo, 'sends back what it gets (RFC 862)'),
@@ -79,11 +86,7 @@ export const SERVICES = {
         }),
       ]),
   },
-} as const satisfies Record<string, Definition>;
-
-export type ServiceName = keyof typeof SERVICES;
-
-export const SERVICE_NAMES = Object.keys(SERVICES) as readonly ServiceName[];
+};
 
 export const isServiceName = (name: string): name is ServiceName => Object.hasOwn(SERVICES, name);
 
@@ -134,43 +137,57 @@ function listening(server: Listener, port: number, host: string | undefined): Pr
 }
 
 async function startPop3(stack: StackLike, options: ServiceOptions): Promise<Service> {
+  const { name = hostname(), users } = options;
   const notes: string[] = [];
-  const { maildir = 'maildir', name = hostname() } = options;
-  const accounts =
-    options.users === undefined
-      ? await new MemoryAccounts().add(DEMO_USER, DEMO_PASSWORD)
-      : await FileAccounts.open(options.users);
-  if (accounts instanceof FileAccounts) {
-    // A demo for every account that has no mailbox yet; a Maildir that is there, even an empty one, is left alone.
+  let temporary: string | null = null;
+  let accounts: Accounts;
+  if (users === undefined) {
+    accounts = await new MemoryAccounts().add(DEMO_USER, DEMO_PASSWORD);
+    notes.push(`pop3: no users file, so there is one account: ${DEMO_USER}, password ${DEMO_PASSWORD}`);
+    if (options.maildir === undefined) temporary = await mkdtemp(join(tmpdir(), 'tapstack-mail-'));
+  } else {
+    accounts = await FileAccounts.open(users);
+  }
+  const maildir = options.maildir ?? temporary ?? undefined;
+  const tidy = async (): Promise<void> => {
+    if (temporary !== null) await rm(temporary, { recursive: true, force: true });
+  };
+  try {
     for (const account of await accounts.list()) {
-      const directory = account.maildir ?? (isMaildir(maildir) ? maildir : join(maildir, account.name));
+      const directory = mailboxOf(account, maildir);
+      if (directory === null) {
+        throw new AccountError(`user ${account.name} has no Maildir, and there is no directory of Maildirs to look in`);
+      }
+      // A Maildir that is there is left alone, even an empty one.
       if (!isMaildir(directory) && (await createDemoMaildir(directory)) > 0) {
         notes.push(`pop3: made a demo mailbox for ${account.name} in ${directory}`);
       }
     }
-  } else {
-    const directory = isMaildir(maildir) ? maildir : join(maildir, DEMO_USER);
-    if (!isMaildir(directory)) await createDemoMaildir(directory);
-    notes.push(`pop3: no users file, so there is one account: ${DEMO_USER}, password ${DEMO_PASSWORD}`);
+    if (options.tls === undefined) notes.push('pop3: STLS uses a self-signed certificate made for this run');
+    const server = new Pop3Server({
+      net: stack.net,
+      accounts,
+      maildir,
+      tls: options.tls ?? selfSigned(name),
+      requireTls: options.requireTls,
+      banner: `${name} tapstack`,
+      domain: name,
+    });
+    await listening(server, options.ports?.pop3 ?? POP3_PORT, options.host);
+    server.on('error', () => undefined); // logged by the server
+    return {
+      name: 'pop3',
+      endpoints: [endpoint('tcp', server.address())],
+      notes,
+      close: async () => {
+        await new Promise<void>((resolve) => void server.close(() => resolve()));
+        await tidy();
+      },
+    };
+  } catch (error) {
+    await tidy();
+    throw error;
   }
-  if (options.tls === undefined) notes.push('pop3: STLS uses a self-signed certificate made for this run');
-  const server = new Pop3Server({
-    net: stack.net,
-    accounts,
-    maildir,
-    tls: options.tls ?? selfSigned(name),
-    requireTls: options.requireTls,
-    banner: `${name} tapstack`,
-    domain: name,
-  });
-  await listening(server, options.ports?.pop3 ?? POP3_PORT, options.host);
-  server.on('error', () => undefined); // logged by the server
-  return {
-    name: 'pop3',
-    endpoints: [endpoint('tcp', server.address())],
-    notes,
-    close: () => new Promise((resolve) => void server.close(() => resolve())),
-  };
 }
 
 async function startNtp(stack: StackLike, options: ServiceOptions): Promise<Service> {

@@ -170,8 +170,8 @@ function exchange(socket: DatagramSocket, host: string, options: ExchangeOptions
         return;
       }
       const error = refuse(packet, from.address);
-      if (error !== null) return fail(error);
-      settle(() => resolve(measure(packet, from.address, sentAt, arrived, options.precision)));
+      if (error !== null) fail(error);
+      else settle(() => resolve(measure(packet, from.address, sentAt, arrived, options.precision)));
     };
     socket.on('message', receive);
     socket.on('error', fail);

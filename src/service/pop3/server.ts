@@ -59,7 +59,6 @@ export class Pop3Server extends EventEmitter {
 
   constructor(options: Pop3Options) {
     super();
-    const directory = mailboxes(options.maildir);
     this.#limit = options.maxConnections ?? MAX_CONNECTIONS;
     this.#limitPerAddress = options.maxConnectionsPerAddress ?? Math.ceil(this.#limit / 2);
     this.#context = {
@@ -73,7 +72,11 @@ export class Pop3Server extends EventEmitter {
       autologout: options.autologout ?? AUTOLOGOUT,
       loginDelay: options.loginDelay ?? 0,
       lastLogins: new Map(),
-      directory,
+      directory: (account) => {
+        const directory = mailboxOf(account, options.maildir);
+        if (directory === null) throw new Error(`${account.name} has no Maildir`);
+        return directory;
+      },
       log,
     };
     if (this.#context.requireTls && this.#context.secureContext === null) {
@@ -141,13 +144,12 @@ export function createPop3Server(options: Pop3Options): Pop3Server {
 export const isMaildir = (directory: string): boolean =>
   existsSync(join(directory, 'cur')) || existsSync(join(directory, 'new'));
 
-function mailboxes(maildir: string | undefined): (account: Account) => string {
-  const base = maildir === undefined ? null : resolve(maildir);
-  return (account) => {
-    if (account.maildir !== null) return account.maildir;
-    if (base === null) throw new Error(`${account.name} has no Maildir, and the server has no place for mailboxes`);
-    return isMaildir(base) ? base : join(base, account.name); // names are checked: no slash, no dot in front
-  };
+/** Where the mail of an account is; null when there is no place for it. */
+export function mailboxOf(account: Account, maildir: string | undefined): string | null {
+  if (account.maildir !== null) return account.maildir;
+  if (maildir === undefined) return null;
+  const base = resolve(maildir);
+  return isMaildir(base) ? base : join(base, account.name); // names are checked: no slash, no dot in front
 }
 
 function singleLine(text: string, what: string): string {
