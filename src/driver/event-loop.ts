@@ -43,6 +43,7 @@ export class Driver {
   #flushPending = false;
   #turnPending: NodeJS.Immediate | null = null;
   #running = false;
+  #draining = false;
   #closed = false;
   readonly #watched: Watchable[] = [];
 
@@ -113,8 +114,8 @@ export class Driver {
   }
 
   #scheduleFlush(): void {
-    // During a turn the core flushes by itself; after that `#flush` is due for what user callbacks asked for.
-    if (this.#flushPending || this.#closed) return;
+    // A turn flushes what input has marked; what user callbacks ask for comes after that.
+    if (this.#flushPending || this.#closed || (this.#running && !this.#draining)) return;
     this.#flushPending = true;
     process.nextTick(Driver.#flushLater, this);
   }
@@ -154,11 +155,14 @@ export class Driver {
         for (const nic of stack.nics) if (stack.receive(nic) > 0) more = true;
         stack.advance();
         stack.flush();
+        this.#draining = true;
         stack.events.drain();
+        this.#draining = false;
       }
     } finally {
       depth--;
       this.#running = false;
+      this.#draining = false;
     }
     if (more || !stack.events.isEmpty) this.#scheduleTurn();
     this.#arm();
@@ -168,7 +172,11 @@ export class Driver {
   #arm(): void {
     if (this.#closed) return;
     const deadline = this.stack.nextDeadline();
-    if (deadline >= this.#timerAt || deadline === Infinity) return;
+    if (deadline <= this.stack.world.now) {
+      this.#scheduleTurn();
+      return;
+    }
+    if (deadline >= this.#timerAt) return;
     this.#timer?.close();
     this.#timerAt = deadline;
     const delay = Math.min(Math.max(deadline - this.clock.now(), 0) / 1000, LONGEST_DELAY);
