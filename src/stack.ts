@@ -26,7 +26,11 @@ import { Reassembly } from './net/reassembly.ts';
 import { RouteTable } from './net/route.ts';
 import { EventQueue } from './socket.ts';
 import { Stats } from './stats.ts';
+import type { TcpOptions } from './tcp/options.ts';
+import { Tcp } from './tcp/tcp.ts';
 import { TimerWheel } from './time/wheel.ts';
+import type { UdpOptions } from './udp/udp.ts';
+import { Udp } from './udp/udp.ts';
 import type { Address, Ipv4 } from './wire/address.ts';
 import { isLoopbackV4 } from './wire/address.ts';
 import * as ipv4 from './wire/ipv4.ts';
@@ -49,6 +53,8 @@ export interface StackOptions {
   /** Name of the host, for whoever asks. */
   hostname?: string;
   icmp?: IcmpOptions;
+  udp?: UdpOptions;
+  tcp?: TcpOptions;
   reassembly?: ReassemblyOptions;
   /** Accept packets with a source route (default false). */
   acceptSourceRoute?: boolean;
@@ -76,6 +82,8 @@ export class Stack {
   readonly loopback: Nic;
   readonly paths: Paths;
   readonly icmp: Icmp;
+  readonly udp: Udp;
+  readonly tcp: Tcp;
   readonly fragments: Reassembly;
   readonly ip: Input;
   /** By IP protocol number. */
@@ -84,6 +92,8 @@ export class Stack {
   onWork: (() => void) | null = null;
   #workPending = false;
   #closed = false;
+  /** Those of `transports` that flush. */
+  #flushed: Transport[] = [];
   readonly #rx: FrameBatch;
   readonly #loopLink = new Loopback();
   readonly #addresses = new Map<Ipv4, NicAddress>();
@@ -100,7 +110,11 @@ export class Stack {
     this.nics.push(this.loopback);
     this.paths = new Paths(this);
     this.icmp = new Icmp(this, options.icmp);
-    this.transports[ipv4.PROTOCOL_ICMP] = this.icmp;
+    this.udp = new Udp(this, options.udp);
+    this.tcp = new Tcp(this, options.tcp);
+    this.attach(ipv4.PROTOCOL_ICMP, this.icmp);
+    this.attach(ipv4.PROTOCOL_UDP, this.udp);
+    this.attach(ipv4.PROTOCOL_TCP, this.tcp);
     this.fragments = new Reassembly(this, options.reassembly);
     this.ip = new Input(this);
     this.ip.acceptSourceRoute = options.acceptSourceRoute === true;
@@ -176,8 +190,6 @@ export class Stack {
     this.transports[protocol] = transport;
     this.#flushed = this.transports.filter((t): t is Transport => t?.flush !== undefined);
   }
-
-  #flushed: Transport[] = [];
 
   /** True when `address` is ours, on whatever NIC; all of 127.0.0.0/8 is. */
   isLocalAddress(address: Ipv4): boolean {

@@ -78,6 +78,11 @@ export class Path {
     return this.#generation === this.stack.routes.generation ? 0 : this.#find(this.#wantedLocal ?? this.local);
   }
 
+  /** False when routes have changed since the path was found. */
+  get fresh(): boolean {
+    return this.#generation === this.stack.routes.generation;
+  }
+
   /** Point this path to `remote`, from `local` if given. 0 or a negative errno. */
   resolve(remote: Address, local: Address | null): number {
     this.remote.set(remote);
