@@ -83,7 +83,7 @@ export class DuplexLink implements Link {
     // An unplugged cable swallows what is sent into it.
     if (this.#closed || this.duplex.writableEnded || this.duplex.destroyed) return tx.count;
     for (let i = 0; i < tx.count; i++) {
-      if (this.#blocked && this.#out.count === this.#out.limit) {
+      if (this.#out.count === this.#out.limit) {
         this.refusals++;
         this.#refused = true;
         return i;

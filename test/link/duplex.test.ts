@@ -109,6 +109,18 @@ describe('towards the stack', () => {
     expect(received(rx)).toEqual([0, 1, 2, 3]);
   });
 
+  test('a frame that no batch of this size can hold is dropped and counted, and those behind it come', async () => {
+    const peer = new Peer();
+    const link = new DuplexLink(peer);
+    peer.push(frame(1, 6000));
+    peer.push(frame(2));
+    await tick();
+    const rx = new FrameBatch(memory, 4096, 8);
+    expect(link.receive(rx)).toBe(1);
+    expect(received(rx)).toEqual([2]);
+    expect(link.dropped).toBe(1);
+  });
+
   test.each([
     ['a text', 'hello, this is not a frame'],
     ['a chunk shorter than an Ethernet header', new Uint8Array(13)],
@@ -159,6 +171,7 @@ describe('towards the Duplex', () => {
     expect(send(link, 6, 7)).toBe(2);
     await tick();
     expect(numbers(peer)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(wakes, 'nobody was refused since').toBe(1);
   });
 });
 
