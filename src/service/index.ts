@@ -2,11 +2,11 @@
 //
 //   const services = await startServices(['pop3', 'ntp'], stack, { maildir: '/var/mail', users: '/etc/tapstack/users' });
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SecureContextOptions } from 'node:tls';
-import { AccountError, type Accounts, FileAccounts, MemoryAccounts } from './accounts.ts';
+import { type Accounts, FileAccounts, MemoryAccounts } from './accounts.ts';
 import type { Endpoint, Service, StackLike } from './api.ts';
 import { startHttp } from './http.ts';
 import type { Listening } from './listen.ts';
@@ -31,8 +31,8 @@ export interface ServiceOptions {
   /** Ports other than the registered ones, by service. */
   ports?: Partial<Record<ServiceName, number>> | undefined;
   /**
-   * pop3: a Maildir, or a directory of Maildirs named after the users. Who has none there gets a demo mailbox. Without it
-   * the demo account's is a temporary one, and accounts of a file must have a Maildir of their own.
+   * pop3: the Maildir of the one account without a Maildir of its own, or a directory with one for each, named after them.
+   * Who has none there gets a demo mailbox. Without it the demo account's is a temporary one.
    */
   maildir?: string | undefined;
   /** pop3: the accounts (see `tapstack user add`). Without it there is one: demo, password demo. */
@@ -153,15 +153,15 @@ async function startPop3(stack: StackLike, options: ServiceOptions): Promise<Ser
     if (temporary !== null) await rm(temporary, { recursive: true, force: true });
   };
   try {
-    for (const account of await accounts.list()) {
-      const directory = mailboxOf(account, maildir);
-      if (directory === null) {
-        throw new AccountError(`user ${account.name} has no Maildir, and there is no directory of Maildirs to look in`);
-      }
+    const everybody = await accounts.list();
+    const homeless = everybody.filter((account) => account.maildir === null);
+    // A new directory becomes the Maildir of the only account that needs one, and a directory of Maildirs for several.
+    if (maildir !== undefined && homeless.length === 1 && (await isEmpty(maildir))) await createDemoMaildir(maildir);
+    for (const account of everybody) {
+      const directory = await mailboxOf(account, accounts, maildir);
       // A Maildir that is there is left alone, even an empty one.
-      if (!isMaildir(directory) && (await createDemoMaildir(directory)) > 0) {
-        notes.push(`pop3: made a demo mailbox for ${account.name} in ${directory}`);
-      }
+      if (!isMaildir(directory)) await createDemoMaildir(directory);
+      notes.push(`pop3: ${account.name}'s mail is in ${directory}`);
     }
     if (options.tls === undefined) notes.push('pop3: STLS uses a self-signed certificate made for this run');
     const server = new Pop3Server({
@@ -186,6 +186,16 @@ async function startPop3(stack: StackLike, options: ServiceOptions): Promise<Ser
     };
   } catch (error) {
     await tidy();
+    throw error;
+  }
+}
+
+/** Absent, or there with nothing in it. */
+async function isEmpty(directory: string): Promise<boolean> {
+  try {
+    return (await readdir(directory)).length === 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
     throw error;
   }
 }

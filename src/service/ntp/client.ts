@@ -89,7 +89,8 @@ const FREQUENCY_TOLERANCE = 15e-6;
 
 /** Ask `host` for the time. @throws NtpError when it does not answer, refuses, or is not to be believed. */
 export async function ntpQuery(host: string, options: NtpQueryOptions): Promise<NtpResult> {
-  const { samples: count = 1, interval = 2_000, version = 4, timeout = 5_000, port = ntpPort(options.port) } = options;
+  const { samples: count = 1, interval = 2_000, version = 4, timeout = 5_000 } = options;
+  const port = ntpPort(options.port);
   if (!Number.isInteger(count) || count < 1 || count > 64) throw new RangeError('ntpQuery: samples is 1 to 64');
   if (!Number.isInteger(version) || version < 1 || version > 4) throw new RangeError('ntpQuery: version is 1 to 4');
   if (!(timeout > 0)) throw new RangeError('ntpQuery: timeout is a positive number of milliseconds');

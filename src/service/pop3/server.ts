@@ -10,7 +10,7 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import debug from 'debug';
-import type { Account, Accounts } from '../accounts.ts';
+import { type Account, AccountError, type Accounts } from '../accounts.ts';
 import type { NetApi, StreamServer, StreamSocket } from '../api.ts';
 import { Throttle, type ThrottleOptions } from '../throttle.ts';
 import { SizeCache } from './maildrop.ts';
@@ -23,7 +23,7 @@ export interface Pop3Options {
   accounts: Accounts;
   /**
    * Where accounts without a Maildir of their own have their mail: in a Maildir of their name below this directory; or, if it
-   * is a Maildir itself, in it.
+   * is a Maildir itself, in it, as long as there is only one such account.
    */
   maildir?: string | undefined;
   /** Key and certificate for STLS; without them STLS is not offered. */
@@ -72,11 +72,7 @@ export class Pop3Server extends EventEmitter {
       autologout: options.autologout ?? AUTOLOGOUT,
       loginDelay: options.loginDelay ?? 0,
       lastLogins: new Map(),
-      directory: (account) => {
-        const directory = mailboxOf(account, options.maildir);
-        if (directory === null) throw new Error(`${account.name} has no Maildir`);
-        return directory;
-      },
+      directory: (account) => mailboxOf(account, options.accounts, options.maildir),
       log,
     };
     if (this.#context.requireTls && this.#context.secureContext === null) {
@@ -144,12 +140,22 @@ export function createPop3Server(options: Pop3Options): Pop3Server {
 export const isMaildir = (directory: string): boolean =>
   existsSync(join(directory, 'cur')) || existsSync(join(directory, 'new'));
 
-/** Where the mail of an account is; null when there is no place for it. */
-export function mailboxOf(account: Account, maildir: string | undefined): string | null {
+/**
+ * Where the mail of an account is: in its own Maildir; else in `maildir` if that is a Maildir; else in the one of its name below.
+ * @throws AccountError when there is no place for it, or when it would share one with another account.
+ */
+export async function mailboxOf(account: Account, accounts: Accounts, maildir: string | undefined): Promise<string> {
   if (account.maildir !== null) return account.maildir;
-  if (maildir === undefined) return null;
+  if (maildir === undefined) {
+    throw new AccountError(`user ${account.name} has no Maildir, and there is no directory of Maildirs to look in`);
+  }
   const base = resolve(maildir);
-  return isMaildir(base) ? base : join(base, account.name); // names are checked: no slash, no dot in front
+  if (!isMaildir(base)) return join(base, account.name); // names are checked: no slash, no dot in front
+  const sharing = (await accounts.list()).filter((other) => other.maildir === null).map((other) => other.name);
+  if (sharing.length > 1) {
+    throw new AccountError(`users ${sharing.join(', ')} would share the Maildir ${base}: give each one of its own`);
+  }
+  return base;
 }
 
 function singleLine(text: string, what: string): string {

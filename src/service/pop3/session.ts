@@ -33,7 +33,7 @@ export interface SessionContext {
   readonly loginDelay: number;
   readonly lastLogins: Map<string, number>;
   /** Where the mail of an account is. */
-  directory(account: Account): string;
+  directory(account: Account): Promise<string>;
   readonly log: Debugger;
 }
 
@@ -318,7 +318,7 @@ export class Session {
     }
     let maildrop: Maildrop;
     try {
-      maildrop = await Maildrop.open(this.#context.directory(account), this.#context.sizes);
+      maildrop = await Maildrop.open(await this.#context.directory(account), this.#context.sizes);
     } catch (error) {
       if (!(error instanceof MailboxInUse)) throw error;
       return this.error('IN-USE', 'mailbox is open in another session'); // RFC 2449 §8.1.2
