@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // The command line: `tapstack COMMAND …`. One file per command; each registers itself.
 
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import createDebug from 'debug';
 import { register as registerArp } from './arp.ts';
@@ -17,19 +16,16 @@ import { register as registerTraceroute } from './traceroute.ts';
 import { register as registerUp } from './up.ts';
 import { CommandError, FAILED, MISUSED } from './usage.ts';
 import { register as registerUser } from './users.ts';
+import { packageVersion } from './version.ts';
 
 const debug = createDebug('tapstack:cli');
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
 
 const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, ' ');
 
 export function createProgram(): Command {
   const program = new Command('tapstack')
     .description('A TCP/IP stack of its own, in user space, on a Linux TAP interface.')
-    .version(version)
+    .version(packageVersion())
     .showHelpAfterError(false)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`${oneLine(text).replace(/^error: /, 'tapstack: ')}\n`) })
@@ -74,9 +70,10 @@ function report(error: unknown): number {
   return error instanceof CommandError ? error.exitCode : FAILED;
 }
 
-// A reader that closes the pipe (`tapstack dump | head`) ends the command quietly, as SIGPIPE does elsewhere.
+// A reader that closes the pipe (`tapstack dump | head`) ends the command as SIGPIPE does elsewhere, only in order.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : FAILED);
+  if (error.code !== 'EPIPE') process.stderr.write(`tapstack: cannot write: ${error.message}\n`);
+  process.kill(process.pid, 'SIGTERM');
 });
 
 try {

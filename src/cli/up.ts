@@ -73,7 +73,7 @@ export function register(program: Command): void {
     .option('--service <names>', `what to serve: ${SERVICES.join(',')}`, listOf(SERVICES), [])
     .option('--maildir <dir>', 'Maildir that POP3 serves; a demo one is made there when it does not exist')
     .option('--users <file>', 'accounts of POP3, as "tapstack user add" writes them')
-    .option('--ntp-stratum <n>', 'stratum to claim while the host clock is not synchronised', integer(1, 15))
+    .option('--ntp-stratum <n>', "stratum to claim, whatever the state of the host's clock", integer(1, 15))
     .option('--pcap <file>', 'record every frame as pcapng, for Wireshark')
     .option('--hints', 'print commands to try once it is ready')
     .addHelpText(
