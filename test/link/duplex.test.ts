@@ -168,7 +168,10 @@ describe('towards the Duplex', () => {
     await tick();
     expect(numbers(peer)).toEqual([1, 2, 3, 4, 5]);
     expect(wakes).toBe(1);
+    peer.open = false;
     expect(send(link, 6, 7)).toBe(2);
+    peer.release();
+    await tick();
     await tick();
     expect(numbers(peer)).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(wakes, 'nobody was refused since').toBe(1);
