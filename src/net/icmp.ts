@@ -32,6 +32,8 @@ const DAY = 86_400_000_000;
 export class Icmp {
   readonly stack: Stack;
   readonly errors: IcmpErrors;
+  /** Told of every error about a packet of ours, whoever sent it, as a raw socket would be: for traceroute. They copy what they keep. */
+  readonly observers = new Set<(error: IcmpError) => void>();
   readonly #options: IcmpOptions;
   readonly #error: IcmpError;
   readonly #replyFrom = new Address();
@@ -222,6 +224,7 @@ export class Icmp {
     error.dv = dv;
     error.off = ip + header;
     error.quotedLength = end - error.off;
+    for (const observer of this.observers) observer(error);
     stack.transports[error.protocol]?.icmpError(error);
   }
 

@@ -182,7 +182,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     this.sender.established(now);
     if (this.#keepAlive) this.timers.set(KEEPALIVE, now + this.#keepAliveIdle);
     if (this.parent !== null) this.parent.ready(this);
-    this.#post(EV_CONNECTED);
+    else this.#post(EV_CONNECTED);
     if (this.receiver.readable > 0) this.#post(EV_READABLE);
     // CLOSE was called meanwhile: it takes effect now (RFC 9293 §3.10.4).
     if (this.sender.ended) this.transition(states.CLOSE);
@@ -694,7 +694,8 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   }
 
   #post(events: number): void {
-    if (this.released) return;
+    // Who releases a connection but stays its owner wants to know when everything has been delivered.
+    if (this.released && this.owner === null) return;
     this.#tcp.events.post(this, events);
   }
 
