@@ -111,6 +111,8 @@ export class AckDigest {
         break;
       }
     }
+    // What waited at the receiver behind a retransmission measures the repair, not the path (Karn, RFC 6298 §3).
+    if (this.retransmittedAcked) this.oldestSentAt = this.newestSentAt = -1;
     if (flight.sacked === 0) this.highSacked = ack;
   }
 

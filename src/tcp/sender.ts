@@ -479,7 +479,7 @@ export class Sender {
     return false;
   }
 
-  /** The proposal in `out` has been committed. */
+  /** The proposal in `out` has been committed. The connection counts segments (tcpOutSegs, tcpRetransSegs); this counts reasons. */
   sent(now: number): void {
     const { out, flight, rate } = this;
     const sequenceLength = out.length + (out.syn ? 1 : 0) + (out.fin ? 1 : 0);
@@ -503,7 +503,6 @@ export class Sender {
       flight.markRetransmitted(slot, now);
       rate.onSend(flight, slot, pipe, sequenceLength, now);
       this.recovery.undo.onRetransmit(sequenceLength, this.tsVal(now));
-      this.#stats.tcpRetransSegs += out.gsoSize > 0 ? Math.ceil(out.length / out.gsoSize) : 1;
       if (this.recovery.state === CA_LOSS) this.#stats.tcpSlowStartRetrans++;
       if (this.#tlpDue) {
         this.#tlpDue = false;
@@ -556,6 +555,8 @@ export class Sender {
     this.flight.clear();
     this.buffer.close();
     this.sndNxt = this.sndUna;
+    this.#opened = false;
+    this.#synDue = false;
     for (const kind of [RTO, TLP, REO, PACE, PERSIST]) this.#timers.clear(kind);
   }
 
