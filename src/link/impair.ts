@@ -178,14 +178,13 @@ export class ImpairLink implements Link {
     this.#push({ due, order: this.#order++, bytes });
   }
 
-  /** xorshift32: an unsigned number. */
+  /** mulberry32: an unsigned number; good from the first on, whatever the seed. */
   #random(): number {
-    let x = this.#state === 0 ? 0x6d2b79f5 : this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x;
-    return x >>> 0;
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let t = this.#state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return (t ^ (t >>> 14)) >>> 0;
   }
 
   #chance(probability: number | undefined): boolean {

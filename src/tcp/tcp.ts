@@ -140,18 +140,20 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
 
   input(packet: Packet): void {
     const { stats } = this;
-    stats.tcpInSegs++;
     // RFC 9293 §3.9.2.2 (MUST-57): nothing sent to many is ever answered.
     if (packet.destination !== UNICAST || packet.linkBroadcast) {
+      stats.tcpInSegs++;
       stats.dropTcpBroadcast++;
       return;
     }
     const segment = this.#segment;
     if (!parse(packet, segment)) {
+      stats.tcpInSegs++;
       stats.tcpInErrs++;
       stats.dropMalformedTcp++;
       return;
     }
+    stats.tcpInSegs += segment.count;
     // RFC 9293 §3.1 (MUST-3)
     if (!packet.checksumVerified) {
       const length = packet.ipEnd - packet.transport;
