@@ -6,8 +6,8 @@ import { type Command, Option } from 'commander';
 import { AccountError, checkName, FileAccounts, removeAccount, saveAccount } from '../service/accounts.ts';
 import { createDemoMaildir } from '../service/pop3/demo.ts';
 import { makeMaildir } from '../service/pop3/maildrop.ts';
+import { CommandError, misuse } from './usage.ts';
 
-const MISUSED = 2;
 const MAX_PASSWORD = 1024;
 
 interface UserOptions {
@@ -38,17 +38,17 @@ Without --maildir a user's mail is in the directory given to "up --maildir", bel
     );
 
   withPassword(user.command('add <name>').description('add an account; asks for its password')).action(
-    (name: string, options: UserOptions, command: Command) => save(command, name, options, false),
+    (name: string, options: UserOptions) => save(name, options, false),
   );
   withPassword(user.command('passwd <name>').description('change the password of an account')).action(
-    (name: string, options: UserOptions, command: Command) => save(command, name, options, true),
+    (name: string, options: UserOptions) => save(name, options, true),
   );
   user
     .command('remove <name>')
     .description('remove an account; its mail stays')
     .addOption(usersOption())
-    .action(async (name: string, options: UserOptions, command: Command) => {
-      await guard(command, () => removeAccount(options.users, name));
+    .action(async (name: string, options: UserOptions) => {
+      await guard(() => removeAccount(options.users, name));
       process.stdout.write(`removed ${name} from ${options.users}\n`);
     });
   user
@@ -56,8 +56,8 @@ Without --maildir a user's mail is in the directory given to "up --maildir", bel
     .description('list the accounts')
     .addOption(usersOption())
     .option('--json', 'as JSON')
-    .action(async (options: UserOptions, command: Command) => {
-      const accounts = await guard(command, async () => (await FileAccounts.open(options.users)).list());
+    .action(async (options: UserOptions) => {
+      const accounts = await guard(async () => (await FileAccounts.open(options.users)).list());
       if (options.json) {
         process.stdout.write(`${JSON.stringify(accounts)}\n`);
         return;
@@ -77,22 +77,22 @@ function withPassword(command: Command): Command {
     .option('--apop', 'allow APOP; its protocol needs the password itself, which is then kept readable in FILE.apop');
 }
 
-async function save(command: Command, name: string, options: UserOptions, replace: boolean): Promise<void> {
+async function save(name: string, options: UserOptions, replace: boolean): Promise<void> {
   const { users, maildir, apop, demo } = options;
-  if (demo && maildir === undefined) command.error('error: --demo needs --maildir', { exitCode: MISUSED });
-  await guard(command, async () => void checkName(name));
-  const password = options.passwordStdin ? await firstLine(process.stdin) : await ask(command, name);
-  await guard(command, () => saveAccount(users, { name, password, maildir, apop }, replace));
+  if (demo && maildir === undefined) throw misuse('user: --demo needs --maildir');
+  await guard(async () => void checkName(name));
+  const password = options.passwordStdin ? await firstLine(process.stdin) : await ask(name);
+  await guard(() => saveAccount(users, { name, password, maildir, apop }, replace));
   if (maildir !== undefined) await (demo ? createDemoMaildir(maildir) : makeMaildir(maildir));
   process.stdout.write(`${replace ? 'changed' : 'added'} ${name} in ${users}\n`);
 }
 
 /** Misuse ends with one line and status 2; what the file system refuses is the caller's to report. */
-async function guard<T>(command: Command, action: () => Promise<T>): Promise<T> {
+async function guard<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    if (error instanceof AccountError) return command.error(`error: ${error.message}`, { exitCode: MISUSED });
+    if (error instanceof AccountError) throw misuse(`user: ${error.message}`);
     throw error;
   }
 }
@@ -107,15 +107,13 @@ async function firstLine(input: Readable): Promise<string> {
   return text.split(/\r?\n/, 1)[0] as string;
 }
 
-async function ask(command: Command, name: string): Promise<string> {
+async function ask(name: string): Promise<string> {
   if (!process.stdin.isTTY) {
-    command.error('error: there is no terminal to ask for the password on: use --password-stdin', {
-      exitCode: MISUSED,
-    });
+    throw misuse('user: there is no terminal to ask for the password on: use --password-stdin');
   }
   const password = await readHidden(`Password for ${name}: `);
   if ((await readHidden('Once more: ')) !== password) {
-    command.error('error: the two passwords differ', { exitCode: MISUSED });
+    throw misuse('user: the two passwords differ');
   }
   return password;
 }
@@ -134,7 +132,7 @@ function readHidden(prompt: string): Promise<string> {
     lines.once('SIGINT', () => lines.close());
     lines.once('close', () => {
       process.stderr.write('\n');
-      if (!answered) reject(new Error('no password was given'));
+      if (!answered) reject(new CommandError('user: no password was given'));
     });
   });
 }
