@@ -7,13 +7,14 @@
 
 import type { Link } from './link/link.ts';
 import { Loopback } from './link/loopback.ts';
-import { FrameBatch, HEAD, LENGTH, STRIDE } from './mem/frame-batch.ts';
+import { FrameBatch, HEAD, LENGTH, STRIDE, VNET_LENGTH } from './mem/frame-batch.ts';
 import { Memory, offsetOf } from './mem/memory.ts';
 import type { NicAddress } from './net/conflict.ts';
 import type { IcmpOptions } from './net/icmp.ts';
 import { Icmp } from './net/icmp.ts';
 import type { IcmpError } from './net/icmp-error.ts';
 import { Identification } from './net/identification.ts';
+import { Igmp } from './net/igmp.ts';
 import { Input } from './net/input.ts';
 import type { NicOptions } from './net/nic.ts';
 import { Nic } from './net/nic.ts';
@@ -33,7 +34,9 @@ import type { UdpOptions } from './udp/udp.ts';
 import { Udp } from './udp/udp.ts';
 import type { Address, Ipv4 } from './wire/address.ts';
 import { isLoopbackV4 } from './wire/address.ts';
+import { HEADER } from './wire/ethernet.ts';
 import * as ipv4 from './wire/ipv4.ts';
+import * as vnet from './wire/vnet.ts';
 import type { World } from './world.ts';
 
 /** What IP hands packets and errors to. */
@@ -113,6 +116,7 @@ export class Stack {
     this.udp = new Udp(this, options.udp);
     this.tcp = new Tcp(this, options.tcp);
     this.attach(ipv4.PROTOCOL_ICMP, this.icmp);
+    this.attach(ipv4.PROTOCOL_IGMP, new Igmp());
     this.attach(ipv4.PROTOCOL_UDP, this.udp);
     this.attach(ipv4.PROTOCOL_TCP, this.tcp);
     this.fragments = new Reassembly(this, options.reassembly);
@@ -142,7 +146,7 @@ export class Stack {
   /** Process one batch of what `nic` has received. Returns the number of frames. */
   receive(nic: Nic): number {
     const rx = this.#rx;
-    const count = nic.link.receive(rx);
+    const count = nic.device.receive(rx);
     if (!nic.up) return count;
     const { dv, bytes, desc } = rx;
     for (let i = 0; i < count; i++) {
@@ -156,6 +160,7 @@ export class Stack {
   advance(): void {
     this.wheel.advance(this.world.now);
     this.pmtu.expire(this.world.now);
+    this.routes.expire(this.world.now);
   }
 
   /** Send everything there is to send, to others and to ourselves. */
@@ -172,7 +177,7 @@ export class Stack {
 
   /** When `advance` or `flush` next has work, µs; Infinity for never. */
   nextDeadline(): number {
-    let next = Math.min(this.wheel.nextDeadline(), this.pmtu.nextExpiry);
+    let next = Math.min(this.wheel.nextDeadline(), this.pmtu.nextExpiry, this.routes.nextExpiry);
     if (this.#workPending) next = Math.min(next, this.world.now);
     for (const nic of this.nics) if (nic.tx.backlog.length > 0) next = Math.min(next, this.world.now + RETRY);
     return next;
@@ -224,9 +229,17 @@ export class Stack {
   /** Let our own listeners hear the last frame of `batch`, sent to many on `path`. */
   loopBack(batch: FrameBatch, path: Path): void {
     if (path.isLocal) return;
-    const frame = new Uint8Array(batch.frameLength(batch.count - 1) + 12);
-    batch.gather(batch.count - 1, frame, 0, true);
-    this.loopback.tx.resend(frame, 0);
+    const i = batch.count - 1;
+    // The loopback is in no VLAN: leave the tag out, and let the virtio header know.
+    const tag = path.nic.headerLength - HEADER;
+    const frame = new Uint8Array(VNET_LENGTH + batch.frameLength(i));
+    batch.gather(i, frame, 0, true);
+    const dv = new DataView(frame.buffer);
+    if (tag > 0) {
+      if (vnet.csumStart(dv, 0) > 0) dv.setUint16(6, vnet.csumStart(dv, 0) - tag, true);
+      frame.copyWithin(VNET_LENGTH + 12, VNET_LENGTH + 12 + tag);
+    }
+    this.loopback.tx.resend(frame.subarray(0, frame.length - tag), 0);
   }
 
   /** End every connection and give every resource back. Idempotent. */

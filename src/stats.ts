@@ -116,6 +116,7 @@ export class Stats {
   dropUnknownProtocol = 0;
   dropMalformedIcmp = 0;
   dropIcmpChecksum = 0;
+  dropMalformedIgmp = 0;
   dropMalformedUdp = 0;
   dropUdpChecksum = 0;
   dropUdpNoPort = 0;

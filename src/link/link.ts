@@ -9,6 +9,7 @@ export const OFFLOAD_TSO4 = 2; // cuts IPv4 TCP super-segments
 export const OFFLOAD_TSO6 = 4;
 export const OFFLOAD_TSO_ECN = 8;
 export const OFFLOAD_USO = 16; // cuts UDP super-datagrams
+export const OFFLOAD_ALL = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_TSO_ECN | OFFLOAD_USO;
 
 export interface Link {
   /** Largest IP packet in bytes that the link carries without cutting (the Ethernet payload). */

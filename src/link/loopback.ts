@@ -5,13 +5,13 @@
 import type { FrameBatch } from '../mem/frame-batch.ts';
 import { FrameQueue } from './frame-queue.ts';
 import type { Link } from './link.ts';
-import { OFFLOAD_CSUM, OFFLOAD_TSO_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from './link.ts';
+import { OFFLOAD_ALL } from './link.ts';
 
 const LIMIT = 16 * 1024 * 1024;
 
 export class Loopback implements Link {
   readonly mtu = 65535;
-  readonly offload = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_TSO_ECN;
+  readonly offload = OFFLOAD_ALL;
   readonly arp = false;
   readonly #queue = new FrameQueue(LIMIT);
 

@@ -3,7 +3,7 @@
 import type { FrameBatch } from '../mem/frame-batch.ts';
 import { FrameQueue } from './frame-queue.ts';
 import type { Link } from './link.ts';
-import { OFFLOAD_CSUM, OFFLOAD_TSO_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6 } from './link.ts';
+import { OFFLOAD_ALL } from './link.ts';
 
 export interface PipeOptions {
   /** Default 1500. */
@@ -25,7 +25,7 @@ export class PipeEnd implements Link {
 
   constructor(options: PipeOptions = {}) {
     this.mtu = options.mtu ?? 1500;
-    this.offload = options.offload ?? OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_TSO_ECN;
+    this.offload = options.offload ?? OFFLOAD_ALL;
     this.#limit = options.limit ?? 8 * 1024 * 1024;
     if (this.#limit < 128 * 1024 || (this.#limit & (this.#limit - 1)) !== 0)
       throw new RangeError(`pipe: limit ${this.#limit} must be a power of two of at least 131072`);

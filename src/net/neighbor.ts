@@ -202,9 +202,13 @@ export class Neighbor extends Timer {
   #fail(): void {
     const { stack } = this.#table.nic;
     const frames = this.queue;
-    if (this.state !== FAILED) stack.stats.neighborFailures++;
+    const news = this.state !== FAILED;
     this.state = FAILED;
     this.usable = false;
+    if (news) {
+      stack.stats.neighborFailures++;
+      stack.routes.gatewayFailed(this.address, this.#table.nic);
+    }
     this.#arm(this.#table.now + FAILED_LIFETIME);
     this.queue = [];
     for (const frame of frames) {
@@ -256,6 +260,11 @@ export class NeighborTable {
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** True when `address` has been asked for lately, in vain. */
+  hasFailed(address: Ipv4): boolean {
+    return this.#entries.get(address)?.state === FAILED;
   }
 
   find(address: Ipv4): Neighbor | null {

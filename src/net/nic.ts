@@ -1,6 +1,7 @@
 // A network interface: a link, with addresses, neighbours and a transmit batch.
 
 import type { Link } from '../link/link.ts';
+import { lower } from '../link/lower.ts';
 import type { Stack } from '../stack.ts';
 import type { Ipv4, Mac } from '../wire/address.ts';
 import { formatIpv4, isLoopbackV4, isMulticastV4, LIMITED_BROADCAST, maskOf } from '../wire/address.ts';
@@ -39,7 +40,10 @@ const MIN_MTU = 68; // RFC 791 §3.2: what every module must forward in one piec
 
 export class Nic {
   readonly stack: Stack;
+  /** What was attached … */
   readonly link: Link;
+  /** … and what we talk to: the same with every offload. */
+  readonly device: Link;
   readonly name: string;
   readonly mac: Mac;
   readonly mtu: number;
@@ -78,6 +82,7 @@ export class Nic {
       throw new RangeError(
         `NIC ${this.name}: a multicast MAC cannot be its own; clear the lowest bit of the first octet`,
       );
+    this.device = lower(link, stack.memory);
     this.tx = new Tx(this);
     this.arp = new Arp(this);
     this.neighbors = new NeighborTable(this, options.neighborLimit ?? 1024);
@@ -98,6 +103,7 @@ export class Nic {
       return;
     }
     for (const address of this.addresses) address.announceAgain();
+    this.membership.addressesChanged();
   }
 
   /**
@@ -230,7 +236,7 @@ export class Nic {
     this.tx.flush();
     this.#up = false;
     this.tx.close();
-    this.link.close?.();
+    this.device.close?.();
   }
 }
 

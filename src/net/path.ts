@@ -150,6 +150,7 @@ export class Paths {
   resolve(remote: Address, local: Address | null = null): Path | number {
     const path = new Path(this.#stack);
     const errno = path.resolve(remote, local);
+    if (errno < 0) this.#stack.stats.ipOutNoRoutes++;
     return errno < 0 ? errno : path;
   }
 

@@ -40,6 +40,8 @@ export class RouteTable {
   /** Prefix lengths in use, longest first. */
   #lengths: number[] = [];
   readonly #redirects = new Map<Ipv4, Redirect>();
+  /** When `expire` may have work, µs. */
+  nextExpiry = Infinity;
 
   /**
    * Add a route. Of routes to one network the lowest metric wins; the same network, metric and gateway replaces the old.
@@ -96,22 +98,23 @@ export class RouteTable {
   lookup(remote: Ipv4, local: Ipv4 | null, now: number): Route | null {
     if (this.#redirects.size > 0) {
       const redirect = this.#redirects.get(remote);
-      if (redirect !== undefined) {
-        if (redirect.expires > now && redirect.route.nic.up) return redirect.route;
-        this.#redirects.delete(remote);
-      }
+      if (redirect !== undefined && redirect.expires > now && redirect.route.nic.up) return redirect.route;
     }
     for (const prefix of this.#lengths) {
       const list = this.#byLength[prefix]?.get(remote & maskOf(prefix));
       if (list === undefined) continue;
       let best: Route | null = null;
+      let dead: Route | null = null;
       for (const route of list) {
         if (!route.nic.up) continue;
-        if (best === null) best = route;
+        // RFC 1122 §3.3.1.4: a gateway that does not answer is passed over while there is another.
+        if (route.gateway !== null && route.nic.neighbors.hasFailed(route.gateway)) dead ??= route;
+        else if (best === null) best = route;
         else if (local !== null && route.metric === best.metric && !best.nic.owns(local) && route.nic.owns(local))
           best = route;
       }
       if (best !== null) return best;
+      if (dead !== null) return dead;
     }
     return null;
   }
@@ -126,7 +129,26 @@ export class RouteTable {
       route: { destination, prefix: 32, gateway, nic, source, metric: 0, origin: 'redirect' },
       expires: now + REDIRECT_LIFETIME,
     });
+    this.nextExpiry = Math.min(this.nextExpiry, now + REDIRECT_LIFETIME);
     this.changed();
+  }
+
+  /** Forget redirects that are too old. */
+  expire(now: number): void {
+    if (now < this.nextExpiry) return;
+    this.nextExpiry = Infinity;
+    for (const [destination, redirect] of this.#redirects) {
+      if (redirect.expires <= now) this.#redirects.delete(destination);
+      else this.nextExpiry = Math.min(this.nextExpiry, redirect.expires);
+    }
+    this.changed();
+  }
+
+  /** `gateway` on `nic` does not answer: forget redirects to it, and let paths look for another (RFC 1122 §3.3.1.4). */
+  gatewayFailed(gateway: Ipv4, nic: Nic): void {
+    const uses = (route: Route): boolean => route.gateway === gateway && route.nic === nic;
+    this.remove((route) => route.origin === 'redirect' && uses(route));
+    if (this.list().some(uses)) this.changed();
   }
 
   /** Every route, most specific first. */

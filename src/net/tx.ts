@@ -332,7 +332,7 @@ export class Tx {
     const nic = this.#nic;
     let taken = 0;
     if (!nic.up) taken = batch.count;
-    else if (this.backlog.length === 0) taken = nic.link.send(batch);
+    else if (this.backlog.length === 0) taken = nic.device.send(batch);
     for (let i = 0; i < taken; i++) nic.countOut(batch.frameLength(i));
     for (let i = taken; i < batch.count; i++) this.#keep(i);
     batch.count = 0;
@@ -365,7 +365,7 @@ export class Tx {
         if (off < 0) break;
         spare.bytes.set(frame, off - VNET_LENGTH);
       }
-      const taken = nic.link.send(spare);
+      const taken = nic.device.send(spare);
       for (const frame of this.backlog.splice(0, taken)) {
         this.backlogBytes -= frame.length;
         nic.countOut(frame.length - VNET_LENGTH);

@@ -80,7 +80,7 @@ export class Udp {
       this.stack.icmp.errors.send(packet, icmpv4.DESTINATION_UNREACHABLE, icmpv4.PORT_UNREACHABLE, 0);
       return;
     }
-    if (socket.deliver(packet, remotePort, transport + udp.HEADER, length - udp.HEADER)) stats.udpInDatagrams++;
+    if (deliver(socket, packet, remotePort, length)) stats.udpInDatagrams++;
     else stats.dropUdpBufferFull++;
   }
 
@@ -167,7 +167,7 @@ export class Udp {
       if (!socket.local.isUnspecified && !socket.local.equals(packet.dst)) continue;
       if (socket.connected && (socket.remotePort !== remotePort || !socket.remote.equals(packet.src))) continue;
       if (packet.destination === MULTICAST && !socket.isInGroup(packet.dst.w3, packet.nic)) continue;
-      if (socket.deliver(packet, remotePort, transport + udp.HEADER, length - udp.HEADER)) delivered = true;
+      if (deliver(socket, packet, remotePort, length)) delivered = true;
       else refused = true;
     }
     if (delivered) stats.udpInDatagrams++;
@@ -199,5 +199,16 @@ export class Udp {
       if (this.#ports.get(port)?.every((s) => !s.reuseAddr) && this.#isFree(socket, port)) return port;
     }
     return 0;
+  }
+}
+
+/** Give `socket` the datagram of `length` bytes, or each of a super-datagram: a run of one size behind one header, the last may be shorter. */
+function deliver(socket: UdpSocket, packet: Packet, remotePort: number, length: number): boolean {
+  const end = packet.transport + length;
+  const size = packet.gsoSize > 0 ? packet.gsoSize : length;
+  let all = true;
+  for (let at = packet.transport + udp.HEADER; ; at += size) {
+    if (!socket.deliver(packet, remotePort, at, Math.min(size, end - at))) all = false;
+    if (at + size >= end) return all;
   }
 }
