@@ -19,18 +19,18 @@ export function callable<A extends unknown[], T extends object>(
   prepare: (target: T, args: A) => void,
   extension: PropertyDescriptorMap,
 ): Callable<A, T> {
-  const constructor = function (this: unknown, ...args: A): T {
+  const made = function (this: unknown, ...args: A): T {
     if (new.target !== undefined) return Reflect.construct(Base, args, new.target);
-    if (!(this instanceof constructor)) return Reflect.construct(Base, args, constructor);
+    if (!(this instanceof made)) return Reflect.construct(Base, args, made);
     const target = this as T;
     prepare(target, args);
     return target;
   } as Callable<A, T>;
-  Object.setPrototypeOf(constructor, Base);
-  constructor.prototype = Object.create(Base.prototype, {
+  Object.setPrototypeOf(made, Base);
+  made.prototype = Object.create(Base.prototype, {
     ...extension,
-    constructor: { value: constructor, configurable: true, writable: true },
+    constructor: { value: made, configurable: true, writable: true },
   });
-  Object.defineProperty(constructor, 'name', { value: name, configurable: true });
-  return constructor;
+  Object.defineProperty(made, 'name', { value: name, configurable: true });
+  return made;
 }

@@ -44,7 +44,11 @@ export function normalizeArguments(args: unknown[]): [Record<string, unknown>, (
 const isPath = (value: unknown): value is string => typeof value === 'string' && !(Number(value) >= 0);
 
 export const pathError = (path: unknown): Error =>
-  invalidArgValue('options.path', path, 'is a UNIX socket of the host and not reachable through a stack; use node:net for it');
+  invalidArgValue(
+    'options.path',
+    path,
+    'is a UNIX socket of the host and not reachable through a stack; use node:net for it',
+  );
 
 interface Target {
   readonly context: NetContext;

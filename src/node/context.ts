@@ -20,10 +20,22 @@ export interface NetDefaults {
   autoSelectFamilyAttemptTimeout: number;
 }
 
+/** What the end of the stack ends too. */
+export interface Closable {
+  /** Close in good order. */
+  shutDown(): void;
+  /** Close at once. */
+  abandon(): void;
+}
+
 export interface NetContext extends HandleContext {
+  /** Every socket and server that is open. */
+  readonly open: Set<Closable>;
   readonly lookup: Lookup;
   readonly defaults: NetDefaults;
   /** The stack's own classes. */
-  Socket: new (options?: SocketOptions) => Socket;
+  Socket: new (
+    options?: SocketOptions,
+  ) => Socket;
   Server: new (...args: ConstructorParameters<typeof Server>) => Server;
 }

@@ -3,14 +3,14 @@
 // A socket is bound before it sends: what is sent earlier waits in order until that has happened. `rinfo.receivedAt` (not enumerable, so
 // that rinfo compares like Node's) is the wall clock, in milliseconds with a fraction, at which the frame was read.
 
-import type { AddressInfo } from 'node:net';
 import type { BindOptions, SocketOptions, SocketType } from 'node:dgram';
 import { EventEmitter, errorMonitor } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 import { EBADF } from '../errno.ts';
 import type { Callable } from './callable.ts';
 import { callable } from './callable.ts';
-import type { Lookup, LookupCallback, NetContext } from './context.ts';
+import type { Closable, Lookup, LookupCallback, NetContext } from './context.ts';
 import {
   addressException,
   alreadyBound,
@@ -69,7 +69,7 @@ interface State {
   readonly lookup: (address: string | undefined, callback: (error: Error | null, ip: string) => void) => void;
 }
 
-export class DgramSocket extends EventEmitter {
+export class DgramSocket extends EventEmitter implements Closable {
   declare readonly [kContext]: NetContext;
   declare type: SocketType;
   declare private [kState]: State;
@@ -85,7 +85,11 @@ export class DgramSocket extends EventEmitter {
     DgramSocket.init(target, type, listener);
   }
 
-  private static init(self: DgramSocket, given: SocketType | SocketOptions, listener: MessageListener | undefined): void {
+  private static init(
+    self: DgramSocket,
+    given: SocketType | SocketOptions,
+    listener: MessageListener | undefined,
+  ): void {
     const options: Partial<SocketOptions> = given !== null && typeof given === 'object' ? given : {};
     const type = given !== null && typeof given === 'object' ? given.type : given;
     if (options.recvBufferSize) validateUint32(options.recvBufferSize, 'options.recvBufferSize');
@@ -105,6 +109,7 @@ export class DgramSocket extends EventEmitter {
       sendBufferSize: options.sendBufferSize,
       lookup,
     };
+    context.open.add(self);
     if (options.signal !== undefined) closeOnAbort(self, options.signal, () => self[kState].handle !== null);
   }
 
@@ -256,7 +261,13 @@ export class DgramSocket extends EventEmitter {
     else this._enqueue(state, send);
   }
 
-  private _send(state: State, list: Uint8Array[], port: number, address: string | undefined, callback?: SendCallback): void {
+  private _send(
+    state: State,
+    list: Uint8Array[],
+    port: number,
+    address: string | undefined,
+    callback?: SendCallback,
+  ): void {
     const transmit = (failure: Error | null, ip: string | null): void => {
       if (failure !== null) {
         process.nextTick(() => {
@@ -310,8 +321,19 @@ export class DgramSocket extends EventEmitter {
     running(state).close();
     state.receiving = false;
     state.handle = null;
+    this[kContext].open.delete(this);
     process.nextTick(() => this.emit('close'));
     return this;
+  }
+
+  shutDown(): void {
+    if (this[kState].handle !== null) this.close();
+  }
+
+  abandon(): void {
+    const state = this[kState];
+    state.queue = null;
+    this.shutDown();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

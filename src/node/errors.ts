@@ -94,7 +94,17 @@ function describe(value: unknown): string {
   return `type ${typeof value} (${shown})`;
 }
 
-const PRIMITIVES = new Set(['string', 'function', 'number', 'object', 'Function', 'Object', 'boolean', 'bigint', 'symbol']);
+const PRIMITIVES = new Set([
+  'string',
+  'function',
+  'number',
+  'object',
+  'Function',
+  'Object',
+  'boolean',
+  'bigint',
+  'symbol',
+]);
 
 const either = (list: string[]): string =>
   list.length > 2 ? `${list.slice(0, -1).join(', ')}, or ${list.at(-1)}` : list.join(' or ');
@@ -137,8 +147,10 @@ export const missingArgs = (...names: string[]): CodedError =>
     'ERR_MISSING_ARGS',
   );
 
-const simple = (code: string, message: string, Base: new (message: string) => Error = Error) => (): CodedError =>
-  coded(new Base(message), code);
+const simple =
+  (code: string, message: string, Base: new (message: string) => Error = Error) =>
+  (): CodedError =>
+    coded(new Base(message), code);
 
 export const socketClosed = simple('ERR_SOCKET_CLOSED', 'Socket is closed');
 export const socketClosedBeforeConnection = simple(
@@ -155,7 +167,11 @@ export const dgramNotRunning = simple('ERR_SOCKET_DGRAM_NOT_RUNNING', 'Not runni
 export const dgramConnected = simple('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
 export const dgramNotConnected = simple('ERR_SOCKET_DGRAM_NOT_CONNECTED', 'Not connected');
 export const alreadyBound = simple('ERR_SOCKET_ALREADY_BOUND', 'Socket is already bound');
-export const badSocketType = simple('ERR_SOCKET_BAD_TYPE', 'Bad socket type specified. Valid types are: udp4, udp6', TypeError);
+export const badSocketType = simple(
+  'ERR_SOCKET_BAD_TYPE',
+  'Bad socket type specified. Valid types are: udp4, udp6',
+  TypeError,
+);
 export const badBufferSize = simple('ERR_SOCKET_BAD_BUFFER_SIZE', 'Buffer size must be a positive integer', TypeError);
 
 export const bufferOutOfBounds = (name: string): CodedError =>

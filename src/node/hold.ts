@@ -1,7 +1,7 @@
 // What keeps a process alive on behalf of sockets.
 
-import type { Driver } from '../driver/event-loop.ts';
 import type { ClockTimer } from '../driver/clock.ts';
+import type { Driver } from '../driver/event-loop.ts';
 import type { SocketOwner } from '../socket.ts';
 import { EV_CLOSED, EV_DRAINED, EV_ERROR } from '../socket.ts';
 import type { TcpConnection } from '../tcp/connection.ts';

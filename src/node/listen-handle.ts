@@ -1,7 +1,7 @@
 // What a net.Server holds on to: a listener of the core.
 
-import { EV_READABLE } from '../socket.ts';
 import type { SocketOwner } from '../socket.ts';
+import { EV_READABLE } from '../socket.ts';
 import type { TcpListener } from '../tcp/listener.ts';
 import type { Address } from '../wire/address.ts';
 import { Hold } from './hold.ts';
@@ -23,7 +23,12 @@ export class ListenHandle implements SocketOwner {
     listener.owner = this;
   }
 
-  static listen(context: HandleContext, local: Address | undefined, port: number, backlog: number): ListenHandle | number {
+  static listen(
+    context: HandleContext,
+    local: Address | undefined,
+    port: number,
+    backlog: number,
+  ): ListenHandle | number {
     context.driver.enter();
     const listener = context.core.tcp.listen({ local, port, backlog });
     return typeof listener === 'number' ? listener : new ListenHandle(context, listener);

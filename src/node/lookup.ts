@@ -29,7 +29,8 @@ export function createLookup(settings: LookupSettings): Lookup {
     const literal = isIP(hostname);
     if (literal !== 0) answer([hostname], 0, options, hostname, callback);
     else if (hosts.has(name)) answer(hosts.get(name) ?? [], family, options, hostname, callback);
-    else if (name === 'localhost' || name.endsWith('.localhost')) answer(['127.0.0.1'], family, options, hostname, callback);
+    else if (name === 'localhost' || name.endsWith('.localhost'))
+      answer(['127.0.0.1'], family, options, hostname, callback);
     else resolve(hostname, { ...options, family: family === 6 ? 6 : 4 }, callback);
   };
 }
@@ -52,4 +53,3 @@ function answer(
     else callback(null, found[0].address, found[0].family);
   });
 }
-

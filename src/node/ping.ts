@@ -2,13 +2,13 @@
 //
 // `stack.ping(host)` is awaited for the summary, or iterated for what happens while it happens. It starts when either is asked for.
 
-import type { Address } from '../wire/address.ts';
+import type { ClockTimer } from '../driver/clock.ts';
 import type { EchoReport, IcmpSocket } from '../net/icmp-socket.ts';
 import type { SocketOwner } from '../socket.ts';
-import type { ClockTimer } from '../driver/clock.ts';
-import type { HandleContext } from './tcp-handle.ts';
+import type { Address } from '../wire/address.ts';
 import { abortError, codeOf, errnoException, outOfRange } from './errors.ts';
 import { describeError } from './reports.ts';
+import type { HandleContext } from './tcp-handle.ts';
 import { validateAbortSignal, validateInteger, validateNumber } from './validate.ts';
 
 export interface PingOptions {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { EADDRNOTAVAIL } from '../errno.ts';
 import { Address } from '../wire/address.ts';
 import { normalizeArguments, pathError } from './connect.ts';
-import type { NetContext } from './context.ts';
+import type { Closable, NetContext } from './context.ts';
 import {
   invalidArgType,
   invalidArgValue,
@@ -26,7 +26,7 @@ export type ConnectionListener = (socket: Socket) => void;
 // What Node asks of the kernel, which rounds it up to 512.
 const BACKLOG = 511;
 
-export class Server extends EventEmitter {
+export class Server extends EventEmitter implements Closable {
   declare readonly [kContext]: NetContext;
   declare allowHalfOpen: boolean;
   declare pauseOnConnect: boolean;
@@ -140,6 +140,7 @@ export class Server extends EventEmitter {
       return;
     }
     this._handle = handle;
+    this[kContext].open.add(this);
     this._connectionKey = `4:${address ?? '0.0.0.0'}:${port}`;
     handle.onconnection = (client) => this._onConnection(client);
     if (this._unref) handle.unref();
@@ -163,7 +164,7 @@ export class Server extends EventEmitter {
       });
       return;
     }
-    const socket = new (this[kContext].Socket)({
+    const socket = new this[kContext].Socket({
       handle: client,
       allowHalfOpen: this.allowHalfOpen,
       pauseOnCreate: this.pauseOnConnect,
@@ -200,8 +201,17 @@ export class Server extends EventEmitter {
     }
     this._handle?.close();
     this._handle = null;
+    this[kContext].open.delete(this);
     this._emitCloseIfDrained();
     return this;
+  }
+
+  shutDown(): void {
+    this.close();
+  }
+
+  abandon(): void {
+    this.close();
   }
 
   _emitCloseIfDrained(): void {
@@ -233,7 +243,7 @@ export class Server extends EventEmitter {
 
 const count = (value: unknown): number => {
   const number = Number(value);
-  return number > 0 ? number : 0;
+  return number > 0 ? Math.trunc(number) : 0;
 };
 
 function closeOnAbort(server: Server, signal: AbortSignal | undefined): void {

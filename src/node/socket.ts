@@ -12,7 +12,7 @@ import type { ClockTimer } from '../driver/clock.ts';
 import type { TcpInfo } from '../tcp/info.ts';
 import type { ConnectArguments } from './connect.ts';
 import { connectSocket } from './connect.ts';
-import type { NetContext } from './context.ts';
+import type { Closable, NetContext } from './context.ts';
 import { errnoException, invalidArgValue, socketClosed, socketClosedBeforeConnection } from './errors.ts';
 import type { Server } from './server.ts';
 import type { AddressObject, StreamOwner, TcpHandle } from './tcp-handle.ts';
@@ -83,7 +83,7 @@ function checkOptions(options: SocketOptions | number | undefined): void {
 export const fileDescriptorError = (fd: unknown): Error =>
   invalidArgValue('options.fd', fd, 'names a socket of the host; a socket of the stack has none, use node:net for it');
 
-export class Socket extends Duplex implements StreamOwner {
+export class Socket extends Duplex implements StreamOwner, Closable {
   declare readonly [kContext]: NetContext;
   declare connecting: boolean;
   declare server: Server | null;
@@ -163,6 +163,7 @@ export class Socket extends Duplex implements StreamOwner {
     this._peername = null;
     this._handle = handle;
     handle.owner = this;
+    this[kContext].open.add(this);
     const user = this[kOnRead];
     if (user?.next) user.buffer = user.next();
     if (this[kUserTimeout] > 0) handle.set('userTimeout', this[kUserTimeout]);
@@ -271,7 +272,8 @@ export class Socket extends Duplex implements StreamOwner {
       return;
     }
     this._unrefTimer();
-    if (!handle.write(toBytes(chunk, encoding), this._written(callback))) this[kLastWriteQueueSize] = handle.writeQueueSize;
+    if (!handle.write(toBytes(chunk, encoding), this._written(callback)))
+      this[kLastWriteQueueSize] = handle.writeQueueSize;
   }
 
   override _writev(chunks: { chunk: Chunk; encoding: BufferEncoding }[], callback: WriteCallback): void {
@@ -360,6 +362,7 @@ export class Socket extends Duplex implements StreamOwner {
     this.connecting = false;
     for (let socket: Socket | null = this; socket; socket = socket._parent) socket[kTimeout]?.close();
     const handle = this._handle;
+    this[kContext].open.delete(this);
     if (handle !== null) {
       this[kBytesRead] = handle.bytesRead;
       this[kBytesWritten] = handle.bytesWritten;
@@ -380,6 +383,16 @@ export class Socket extends Duplex implements StreamOwner {
       this._server._connections--;
       this._server._emitCloseIfDrained();
     }
+  }
+
+  shutDown(): void {
+    if (this.connecting) this.destroy();
+    else this.destroySoon();
+  }
+
+  abandon(): void {
+    if (this.connecting) this.destroy();
+    else this.resetAndDestroy();
   }
 
   /** Close with a RST instead of a FIN. */
@@ -511,7 +524,8 @@ export class Socket extends Duplex implements StreamOwner {
 
   /** Bytes given to the stack so far and bytes that wait to be. */
   get bytesWritten(): number {
-    const waiting = (this as unknown as { writableBuffer?: { chunk: Chunk; encoding: BufferEncoding }[] }).writableBuffer;
+    const waiting = (this as unknown as { writableBuffer?: { chunk: Chunk; encoding: BufferEncoding }[] })
+      .writableBuffer;
     let bytes = this._bytesDispatched;
     for (const entry of waiting ?? []) bytes += byteLength(entry.chunk, entry.encoding);
     const pending = this._pendingData;

@@ -141,7 +141,7 @@ export class TcpHandle implements SocketOwner {
     if (this.#writes.length === 0) {
       at = this.#push(bytes, 0);
       if (at < 0 || at === bytes.length) {
-        callback(at < 0 ? at : 0);
+        callback(Math.min(at, 0));
         return true;
       }
     }
@@ -172,7 +172,9 @@ export class TcpHandle implements SocketOwner {
   getsockname(): AddressObject {
     const { connection } = this;
     if (connection !== null) return addressObject(connection.local, connection.localPort);
-    return this.#local === null ? { address: '0.0.0.0', family: 'IPv4', port: 0 } : addressObject(this.#local, this.#localPort);
+    return this.#local === null
+      ? { address: '0.0.0.0', family: 'IPv4', port: 0 }
+      : addressObject(this.#local, this.#localPort);
   }
 
   getpeername(): AddressObject | null {
@@ -312,7 +314,7 @@ export class TcpHandle implements SocketOwner {
       write.at = this.#push(write.bytes, write.at);
       if (write.at >= 0 && write.at < write.bytes.length) return;
       this.#writes.shift();
-      write.callback(write.at < 0 ? write.at : 0);
+      write.callback(Math.min(write.at, 0));
       if (this.#closed) return;
     }
     this.#endWhenWritten();
@@ -367,7 +369,10 @@ export class TcpHandle implements SocketOwner {
   #update(): void {
     this.#hold.active =
       !this.#closed &&
-      (this.#connected !== null || (this.#flowing && this.connection !== null) || this.#writes.length > 0 || this.#shutdown !== null);
+      (this.#connected !== null ||
+        (this.#flowing && this.connection !== null) ||
+        this.#writes.length > 0 ||
+        this.#shutdown !== null);
   }
 }
 

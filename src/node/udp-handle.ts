@@ -254,4 +254,3 @@ export class UdpHandle implements SocketOwner {
 function parseRemote(address: string): Address | null {
   return Address.parse(address === '0.0.0.0' ? '127.0.0.1' : address);
 }
-

@@ -34,7 +34,8 @@ export const validateInt32 = (value: unknown, name: string, least = -2147483648)
 export const validateUint32 = (value: unknown, name: string): void => validateInteger(value, name, 0, 4294967295);
 
 export function validateAbortSignal(value: unknown, name: string): asserts value is AbortSignal {
-  if (value === null || typeof value !== 'object' || !('aborted' in value)) throw invalidArgType(name, 'AbortSignal', value);
+  if (value === null || typeof value !== 'object' || !('aborted' in value))
+    throw invalidArgType(name, 'AbortSignal', value);
 }
 
 /** A port as a number: Node takes digits in a string too. */
