@@ -174,11 +174,7 @@ export class Session {
   }
 
   #reply(line: string): void {
-    if (!line.startsWith('+OK') && !line.startsWith('-ERR') && !line.startsWith('+ ')) {
-      this.#queue(Buffer.from(`${line}\r\n`));
-      return;
-    }
-    this.#context.log('%s: S: %s', this.#address, line);
+    if (/^(\+OK|-ERR)/.test(line)) this.#context.log('%s: S: %s', this.#address, line);
     this.#queue(Buffer.from(`${line}\r\n`));
   }
 
