@@ -293,6 +293,8 @@ describe('the lock', () => {
     const host = (await import('node:os')).hostname();
     await writeFile(lock, `4194304 77 ${host} abcdef\n`); // beyond the largest process id
     await (await lockMailbox(mail)).release();
+    await writeFile(lock, `4194304 0 ${host} abcdef\n`);
+    await (await lockMailbox(mail)).release();
     await writeFile(lock, `${process.pid} 1 ${host} abcdef\n`); // our id, of a process started at another time
     await (await lockMailbox(mail)).release();
     await writeFile(lock, `1 0 ${host} abcdef\n`); // process 1 lives
