@@ -169,6 +169,14 @@ export class RawPeer {
     this.pull();
   }
 
+  /** Send a frame as it is. */
+  sendFrame(frame: Uint8Array): void {
+    this.#tx.clear();
+    this.#tx.push(frame);
+    this.#end.send(this.#tx);
+    this.pull();
+  }
+
   build(segment: RawSegment): Uint8Array {
     const options = [...(segment.options ?? [])];
     while (options.length % 4 !== 0) options.push(0);
