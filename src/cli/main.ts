@@ -56,7 +56,16 @@ DEBUG=tapstack:* prints what goes on inside. Exit status: 0 done, 1 failed, 2 as
   registerServices(program);
   registerUser(program);
   registerBuildAddon(program);
+  inheritSettings(program);
   return program;
+}
+
+/** Commands made by themselves and added have commander's own way to fail: give all of them ours. */
+function inheritSettings(parent: Command): void {
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    inheritSettings(command);
+  }
 }
 
 function report(error: unknown): number {

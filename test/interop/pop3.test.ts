@@ -42,6 +42,8 @@ function makeMaildir(directory: string): void {
 const host = useHost({
   programs: ['curl', 'mpop', 'fetchmail', 'telnet', 'python3'],
   capture: true,
+  // It takes whatever follows "+OK" for a length after TOP, and after a RETR that was pipelined with a QUIT.
+  undissected: ['pop'],
   args: async (netns) => {
     const maildir = join(netns.directory, 'mail');
     makeMaildir(maildir);

@@ -84,7 +84,8 @@ export class LineReader {
 function trim(line: Buffer): Buffer {
   let start = 0;
   let end = line.length;
-  if (end > 0 && line[end - 1] === CR) end--;
+  // RFC 854: a telnet that is handed CR LF sends CR NUL for the CR, and then its own CR LF.
+  while (end > 0 && (line[end - 1] === CR || line[end - 1] === NUL)) end--;
   while (start < end && line[start] === NUL) start++;
   return line.subarray(start, end);
 }
