@@ -6,6 +6,7 @@
 //
 // Nothing a callback throws reaches the core: it surfaces as an uncaught exception of the next tick.
 
+import { AsyncResource } from 'node:async_hooks';
 import type { Driver } from '../driver/event-loop.ts';
 import { EINVAL, ENOTCONN, EPIPE } from '../errno.ts';
 import type { SocketOwner } from '../socket.ts';
@@ -70,6 +71,7 @@ export class TcpHandle implements SocketOwner {
   #pullPending = false;
   #error = 0;
   #closed = false;
+  #resource: AsyncResource | null = null;
   // Set before there is a connection.
   #noDelay = false;
   #keepAlive: number | null = null;
@@ -80,6 +82,12 @@ export class TcpHandle implements SocketOwner {
     this.#hold = new Hold(context.driver);
     this.connection = connection;
     if (connection !== null) connection.owner = this;
+  }
+
+  /** node:http asks for it when it keeps a connection for a later request. */
+  getAsyncId(): number {
+    this.#resource ??= new AsyncResource('TCPWRAP');
+    return this.#resource.asyncId();
   }
 
   /** Bytes written but not yet taken by the core. */
