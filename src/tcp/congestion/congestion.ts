@@ -5,6 +5,7 @@
 //
 // To write one: implement `CongestionControl` and pass a factory as the socket's `congestion` option, or `registerCongestion` it by name.
 
+import { Bbr } from './bbr.ts';
 import { Cubic } from './cubic.ts';
 import { NewReno } from './newreno.ts';
 
@@ -80,6 +81,7 @@ export type CongestionFactory = (mss: number, initialWindow: number) => Congesti
 const factories = new Map<string, CongestionFactory>([
   ['cubic', (mss, window) => new Cubic(mss, window)],
   ['reno', (mss, window) => new NewReno(mss, window)],
+  ['bbr', (mss, window) => new Bbr(mss, window)],
 ]);
 
 /** Make a controller known under `name`, for every socket created from now on. */
