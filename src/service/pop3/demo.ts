@@ -46,14 +46,14 @@ function messages(): DemoMessage[] {
     {
       name: '946771200.M2',
       octets: Buffer.from(
-        header(
+        `${header(
           'Žofie Nováková <zofie@tapstack.example>',
           '=?UTF-8?Q?Gr=C3=BC=C3=9Fe_=F0=9F=93=AC?=',
           'Sun, 02 Jan 2000 00:00:00 +0000',
           2,
           'Content-Type: text/plain; charset=utf-8',
           'Content-Transfer-Encoding: 8bit',
-        ) + 'Grüße aus Köln · Příliš žluťoučký kůň · 日本語 · Ελληνικά · 📬\n',
+        )}Grüße aus Köln · Příliš žluťoučký kůň · 日本語 · Ελληνικά · 📬\n`,
       ),
     },
     {
