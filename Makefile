@@ -38,7 +38,7 @@ native/build/tapstack.node: $(NATIVE_SOURCES)
 # Built aside and swapped in, so that a failed build leaves the last good one.
 dist/.built: $(SOURCES) tsconfig.json tsconfig.build.json package.json node_modules/.tapstack-installed
 	@rm -rf dist.next
-	tsc -p tsconfig.build.json --outDir dist.next || { rm -rf dist.next; exit 1; }
+	@tsc -p tsconfig.build.json --outDir dist.next || { rm -rf dist.next; exit 1; }
 	@chmod +x dist.next/cli/main.js
 	@touch dist.next/.built
 	@rm -rf dist && mv dist.next dist
