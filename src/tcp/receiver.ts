@@ -36,6 +36,8 @@ export const DELAYED_ACK = 40 * MILLISECOND;
 const QUICK_ACKS = 16;
 /** A TS.Recent older than this proves nothing: the peer's clock may have wrapped (RFC 7323 §5.5). */
 const TS_RECENT_MAX_AGE = 24 * 86_400 * SECOND;
+/** By how many units of the scaled window rounding may stretch the buffer. */
+const ROUNDING = 16;
 /** Most bytes a ring holds: one block of memory, less what rounding up a scaled window may add. */
 export const MAX_BUFFER = 15 * 1024 * 1024;
 
@@ -85,6 +87,8 @@ export class Receiver {
   #segmentSize = 536;
   /** The MSS our SYN named. */
   advertisedMss = 536;
+  /** Bytes the edge has moved by rounding since it last moved for a reason. */
+  #stretched = 0;
   #hasFinSeq = false;
   #finSeq: Seq = 0;
   #hasDsack = false;
@@ -347,15 +351,23 @@ export class Receiver {
   /**
    * The window field for a segment that leaves now; moves the right edge when that is worth while.
    *
-   * Invariant: the edge the peer computes is `rcvAdv`, exactly, and is never left of an earlier one.
+   * The field is rounded up, so that the peer never sees the edge move left by what the shift cuts off (RFC 7323 §2.4, SHLD-14).
+   * Rounding up at every ACK would keep a window open for ever that small segments should close: that much the buffer stretches, no more.
    */
   advertise(): number {
     const edge = this.#edge();
-    if (seqGt(edge, this.rcvAdv)) this.rcvAdv = edge;
-    // Round up, so that the peer does not see the edge move left by what the shift cuts off (RFC 7323 §2.4).
+    if (seqGt(edge, this.rcvAdv)) {
+      this.rcvAdv = edge;
+      this.#stretched = 0;
+    }
     const unit = 1 << this.shift;
-    const field = Math.min(0xffff, Math.ceil(this.rcvWnd / unit));
-    this.rcvAdv = seqMax(this.rcvAdv, seqAdd(this.rcvNxt, field * unit));
+    let field = Math.min(0xffff, Math.ceil(this.rcvWnd / unit));
+    const excess = field * unit - this.rcvWnd;
+    if (this.#stretched + excess > ROUNDING * unit) field = Math.floor(this.rcvWnd / unit);
+    else if (excess > 0) {
+      this.#stretched += excess;
+      this.rcvAdv = seqAdd(this.rcvAdv, excess);
+    }
     return field;
   }
 

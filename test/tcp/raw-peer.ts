@@ -60,6 +60,11 @@ export interface SeenSegment {
   sack: number[];
 }
 
+// Shared by all peers, for tests that make a thousand of them.
+const MEMORY = new Memory(64 * 1024 * 1024);
+const TX = new FrameBatch(MEMORY, 1 << 20, 512);
+const RX = new FrameBatch(MEMORY, 1 << 22, 512);
+
 const OUR_MAC = 0x0200000000bb;
 const STACK_MAC = 0x0200000000aa;
 const NAMES: [number, string][] = [
@@ -99,9 +104,8 @@ export class RawPeer {
     this.nic = this.stack.addNic(near, { mac: STACK_MAC });
     this.nic.addAddress(parseIpv4('10.9.0.1') as number, 24, { acd: 'off' });
     this.#end = far;
-    const memory = new Memory(64 * 1024 * 1024);
-    this.#tx = new FrameBatch(memory, 1 << 20, 512);
-    this.#rx = new FrameBatch(memory, 1 << 22, 512);
+    this.#tx = TX;
+    this.#rx = RX;
     this.pull();
   }
 
