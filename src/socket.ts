@@ -37,16 +37,25 @@ export class EventQueue {
     socket.pendingEvents |= events;
   }
 
-  /** Tell every owner. Events posted meanwhile wait for the next call, so one call is bounded. */
+  /**
+   * Tell every owner. Events posted meanwhile wait for the next call, so one call is bounded. When an owner throws, those behind it keep their
+   * turn for the next call.
+   */
   drain(): void {
     const batch = this.#queue;
     this.#queue = this.#spare;
-    for (const socket of batch) {
-      const events = socket.pendingEvents;
-      socket.pendingEvents = 0;
-      if (events !== 0) socket.owner?.onEvents(events);
+    let done = 0;
+    try {
+      while (done < batch.length) {
+        const socket = batch[done++];
+        const events = socket.pendingEvents;
+        socket.pendingEvents = 0;
+        if (events !== 0) socket.owner?.onEvents(events);
+      }
+    } finally {
+      if (done < batch.length) this.#queue = [...batch.slice(done), ...this.#queue];
+      batch.length = 0;
+      this.#spare = batch;
     }
-    batch.length = 0;
-    this.#spare = batch;
   }
 }

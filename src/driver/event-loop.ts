@@ -8,8 +8,12 @@
 // The loop itself keeps no process alive. Handles do, through `hold` and `release`, exactly as long as Node's own would; so does what
 // the kernel would do for a process that has gone: bytes on their way out are held until they are acknowledged.
 //
+// Between one handle's callback and the next, ticks and microtasks run, as they do between callbacks of libuv: a program that awaits one event
+// and then listens for another does not miss it because both came in one batch.
+//
 // Invariant: the core is never entered while it is working; user callbacks run only from `events.drain()` and from ticks of their own.
 
+import type { AsyncResource } from 'node:async_hooks';
 import type { Stack } from '../stack.ts';
 import type { Clock, ClockTimer } from './clock.ts';
 
@@ -23,6 +27,9 @@ const LONGEST_DELAY = 1_000_000_000;
 interface Watchable {
   watch?(wake: (() => void) | null): void;
 }
+
+/** Runs what waits for the present callback to return: Node has it for whoever emulates such a return in JavaScript. */
+const runTicks = (process as { _tickCallback?: () => void })._tickCallback ?? (() => {});
 
 // Drivers whose work is under way. A link may wake one driver from within another's flush (a pipe does): that has to wait.
 let depth = 0;
@@ -44,6 +51,7 @@ export class Driver {
   #turnPending: NodeJS.Immediate | null = null;
   #running = false;
   #draining = false;
+  #dirty = false;
   #closed = false;
   readonly #watched: Watchable[] = [];
 
@@ -77,6 +85,20 @@ export class Driver {
 
   release(): void {
     this.clock.release();
+  }
+
+  /**
+   * Call back into user code on behalf of a handle, in the asynchronous context the handle was made in, and let ticks run. What either
+   * throws ends the turn as an uncaught exception; when the program survives that, the next turn goes on where this one stopped.
+   */
+  callback<T, A extends unknown[]>(
+    resource: AsyncResource,
+    fn: (this: T, ...args: A) => unknown,
+    self: T,
+    ...args: A
+  ): void {
+    resource.runInAsyncScope(fn, self, ...args);
+    if (this.#draining) runTicks();
   }
 
   /** Send what is waiting, without listening for answers: the process is about to end. */
@@ -114,15 +136,20 @@ export class Driver {
   }
 
   #scheduleFlush(): void {
-    // A turn flushes what input has marked; what user callbacks ask for comes after that.
-    if (this.#flushPending || this.#closed || (this.#running && !this.#draining)) return;
+    if (this.#draining) this.#dirty = true; // flushed when all have had their say
+    // A turn flushes what input has marked by itself.
+    if (this.#flushPending || this.#closed || this.#running) return;
     this.#flushPending = true;
     process.nextTick(Driver.#flushLater, this);
   }
 
   static #flushLater(driver: Driver): void {
     driver.#flushPending = false;
-    if (driver.#closed || driver.#running) return;
+    if (driver.#closed) return;
+    if (driver.#running) {
+      driver.#dirty = true; // a tick between two callbacks of a turn, which flushes at its end
+      return;
+    }
     driver.#running = true;
     depth++;
     try {
@@ -158,13 +185,18 @@ export class Driver {
         this.#draining = true;
         stack.events.drain();
         this.#draining = false;
+        if (this.#dirty && !this.#closed) {
+          this.#dirty = false;
+          stack.world.now = clock.now();
+          stack.flush();
+        }
       }
     } finally {
       depth--;
       this.#running = false;
       this.#draining = false;
+      if (more || this.#dirty || !stack.events.isEmpty) this.#scheduleTurn();
     }
-    if (more || !stack.events.isEmpty) this.#scheduleTurn();
     this.#arm();
   }
 

@@ -1,18 +1,21 @@
 // What a net.Server holds on to: a listener of the core.
 
+import { AsyncResource } from 'node:async_hooks';
 import type { SocketOwner } from '../socket.ts';
 import { EV_READABLE } from '../socket.ts';
+import type { TcpConnection } from '../tcp/connection.ts';
 import type { TcpListener } from '../tcp/listener.ts';
 import type { Address } from '../wire/address.ts';
 import { Hold } from './hold.ts';
 import type { AddressObject, HandleContext } from './tcp-handle.ts';
-import { addressObject, rethrow, TcpHandle } from './tcp-handle.ts';
+import { addressObject, TcpHandle } from './tcp-handle.ts';
 
 export class ListenHandle implements SocketOwner {
   readonly listener: TcpListener;
   onconnection: (handle: TcpHandle) => void = () => {};
   readonly #context: HandleContext;
   readonly #hold: Hold;
+  readonly #resource = new AsyncResource('TCPSERVERWRAP');
   #closed = false;
 
   private constructor(context: HandleContext, listener: TcpListener) {
@@ -44,12 +47,16 @@ export class ListenHandle implements SocketOwner {
     while (!this.#closed) {
       const connection = this.listener.accept();
       if (connection === null) return;
-      try {
-        this.onconnection(new TcpHandle(this.#context, connection));
-      } catch (error) {
-        process.nextTick(rethrow, error);
-      }
+      this.#context.driver.callback(this.#resource, this.#accept, this, connection);
     }
+  }
+
+  #accept(connection: TcpConnection): void {
+    this.onconnection(new TcpHandle(this.#context, connection));
+  }
+
+  getAsyncId(): number {
+    return this.#resource.asyncId();
   }
 
   close(): void {

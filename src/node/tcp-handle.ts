@@ -4,7 +4,7 @@
 // listener), as libuv's handles do. When it is closed, the core goes on delivering what was written; the process waits for that too,
 // because here no kernel would do it after the process has gone.
 //
-// Nothing a callback throws reaches the core: it surfaces as an uncaught exception of the next tick.
+// Callbacks run in the asynchronous context the handle was made in. Nothing they throw reaches the core.
 
 import { AsyncResource } from 'node:async_hooks';
 import type { Driver } from '../driver/event-loop.ts';
@@ -29,11 +29,6 @@ export interface AddressObject {
 export interface HandleContext {
   readonly core: Stack;
   readonly driver: Driver;
-}
-
-/** To be run in a tick of its own: what a user's callback threw while the core was being served. */
-export function rethrow(error: unknown): never {
-  throw error;
 }
 
 /** Who is told what a TcpHandle reads. */
@@ -62,6 +57,7 @@ export class TcpHandle implements SocketOwner {
   connection: TcpConnection | null;
   readonly #context: HandleContext;
   readonly #hold: Hold;
+  readonly #resource = new AsyncResource('TCPWRAP');
   #local: Address | null = null;
   #localPort = 0;
   #connected: ((errno: number) => void) | null = null;
@@ -71,7 +67,6 @@ export class TcpHandle implements SocketOwner {
   #pullPending = false;
   #error = 0;
   #closed = false;
-  #resource: AsyncResource | null = null;
   // Set before there is a connection.
   #noDelay = false;
   #keepAlive: number | null = null;
@@ -83,13 +78,6 @@ export class TcpHandle implements SocketOwner {
     this.connection = connection;
     if (connection !== null) connection.owner = this;
   }
-
-  /** node:http asks for it when it keeps a connection for a later request. */
-  getAsyncId(): number {
-    this.#resource ??= new AsyncResource('TCPWRAP');
-    return this.#resource.asyncId();
-  }
-
   /** Bytes written but not yet taken by the core. */
   get writeQueueSize(): number {
     let size = 0;
@@ -224,16 +212,16 @@ export class TcpHandle implements SocketOwner {
     this.#hold.ref = false;
   }
 
+  getAsyncId(): number {
+    return this.#resource.asyncId();
+  }
+
   hasRef(): boolean {
     return this.#hold.ref && !this.#closed;
   }
 
   onEvents(events: number): void {
-    try {
-      this.#handle(events);
-    } catch (error) {
-      process.nextTick(rethrow, error);
-    }
+    this.#context.driver.callback(this.#resource, this.#handle, this, events);
   }
 
   #handle(events: number): void {
@@ -258,7 +246,7 @@ export class TcpHandle implements SocketOwner {
 
   static #pullLater(handle: TcpHandle): void {
     handle.#pullPending = false;
-    handle.#pull();
+    handle.#resource.runInAsyncScope(handle.#pull, handle);
   }
 
   #pull(): void {

@@ -2,6 +2,7 @@
 //
 // It keeps the process alive while it is referenced and receiving, as libuv's does.
 
+import { AsyncResource } from 'node:async_hooks';
 import { EADDRNOTAVAIL, EINVAL } from '../errno.ts';
 import type { Nic } from '../net/nic.ts';
 import type { SocketOwner } from '../socket.ts';
@@ -12,7 +13,7 @@ import { Address, isMulticastV4 } from '../wire/address.ts';
 import type { RemoteInfo } from './dgram.ts';
 import { Hold } from './hold.ts';
 import type { AddressObject, HandleContext } from './tcp-handle.ts';
-import { addressObject, rethrow } from './tcp-handle.ts';
+import { addressObject } from './tcp-handle.ts';
 
 const EAFNOSUPPORT = -97;
 const ENODEV = -19;
@@ -23,6 +24,7 @@ export class UdpHandle implements SocketOwner {
   readonly #context: HandleContext;
   readonly #socket: UdpSocket;
   readonly #hold: Hold;
+  readonly #resource = new AsyncResource('UDPWRAP');
   readonly #isV6: boolean;
   #receiving = false;
   #sendBufferSize = 212_992;
@@ -189,6 +191,10 @@ export class UdpHandle implements SocketOwner {
     this.#hold.ref = false;
   }
 
+  getAsyncId(): number {
+    return this.#resource.asyncId();
+  }
+
   hasRef(): boolean {
     return this.#hold.ref;
   }
@@ -200,7 +206,8 @@ export class UdpHandle implements SocketOwner {
       while (socket.takeError() !== null) {}
       const errno = socket.error;
       socket.error = 0;
-      if (errno < 0 && socket.connected && this.#receiving) this.#call(() => this.onerror(errno));
+      if (errno < 0 && socket.connected && this.#receiving)
+        this.#context.driver.callback(this.#resource, this.onerror, this, errno);
     }
     if ((events & EV_READABLE) === 0) return;
     for (let datagram = socket.receive(); datagram !== null; datagram = socket.receive()) {
@@ -209,15 +216,7 @@ export class UdpHandle implements SocketOwner {
       const message = Buffer.allocUnsafe(datagram.length);
       datagram.copy(message);
       const rinfo = this.#describe(datagram);
-      this.#call(() => this.onmessage(message, rinfo));
-    }
-  }
-
-  #call(callback: () => void): void {
-    try {
-      callback();
-    } catch (error) {
-      process.nextTick(rethrow, error);
+      this.#context.driver.callback(this.#resource, this.onmessage, this, message, rinfo);
     }
   }
 
