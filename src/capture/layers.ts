@@ -165,8 +165,8 @@ export type Layer =
 export function layerOf<N extends Layer['layer']>(
   layers: readonly Layer[],
   name: N,
-): Extract<Layer, { layer: N }> | undefined {
-  return layers.find((layer): layer is Extract<Layer, { layer: N }> => layer.layer === name);
+): (Layer & { layer: N }) | undefined {
+  return layers.find((layer): layer is Layer & { layer: N } => layer.layer === name);
 }
 
 const PROTOCOLS: Record<number, string> = {
