@@ -10,6 +10,7 @@ import type { ClockTimer } from '../driver/clock.ts';
 import { EADDRINUSE, EADDRNOTAVAIL, ENETUNREACH, ETIMEDOUT } from '../errno.ts';
 import { Address } from '../wire/address.ts';
 import type { NetContext } from './context.ts';
+import { kContext } from './context.ts';
 import type { NetworkError } from './errors.ts';
 import {
   addressException,
@@ -21,7 +22,6 @@ import {
   missingArgs,
 } from './errors.ts';
 import type { Socket } from './socket.ts';
-import { kContext } from './socket.ts';
 import { TcpHandle } from './tcp-handle.ts';
 import { validateBoolean, validateFunction, validateInt32, validateNumber, validatePort } from './validate.ts';
 

@@ -5,6 +5,9 @@ import type { Server } from './server.ts';
 import type { Socket, SocketOptions } from './socket.ts';
 import type { HandleContext } from './tcp-handle.ts';
 
+/** Where a class of a stack's own finds its stack: set on the class's prototype. */
+export const kContext = Symbol('stack');
+
 export type LookupCallback = (
   error: NodeJS.ErrnoException | null,
   address: string | LookupAddress[],

@@ -11,6 +11,7 @@ import { EBADF } from '../errno.ts';
 import type { Callable } from './callable.ts';
 import { callable } from './callable.ts';
 import type { Closable, Lookup, LookupCallback, NetContext } from './context.ts';
+import { kContext } from './context.ts';
 import {
   addressException,
   alreadyBound,
@@ -27,7 +28,6 @@ import {
   invalidArgValue,
   missingArgs,
 } from './errors.ts';
-import { kContext } from './socket.ts';
 import { UdpHandle } from './udp-handle.ts';
 import {
   validateAbortSignal,

@@ -6,10 +6,11 @@ import type { Callable } from './callable.ts';
 import { callable } from './callable.ts';
 import { normalizeArguments } from './connect.ts';
 import type { NetContext } from './context.ts';
+import { kContext } from './context.ts';
 import type { ConnectionListener } from './server.ts';
 import { Server } from './server.ts';
 import type { SocketOptions } from './socket.ts';
-import { kContext, Socket } from './socket.ts';
+import { Socket } from './socket.ts';
 import { validateBoolean, validateInt32 } from './validate.ts';
 
 type SocketConstructor = Callable<[options?: SocketOptions | number], Socket>;

@@ -8,6 +8,7 @@ import { EADDRNOTAVAIL } from '../errno.ts';
 import { Address } from '../wire/address.ts';
 import { normalizeArguments, pathError } from './connect.ts';
 import type { Closable, NetContext } from './context.ts';
+import { kContext } from './context.ts';
 import {
   invalidArgType,
   invalidArgValue,
@@ -17,7 +18,7 @@ import {
 } from './errors.ts';
 import { ListenHandle } from './listen-handle.ts';
 import type { Socket } from './socket.ts';
-import { fileDescriptorError, kContext } from './socket.ts';
+import { fileDescriptorError } from './socket.ts';
 import type { AddressObject, TcpHandle } from './tcp-handle.ts';
 import { validateAbortSignal, validateNumber, validatePort } from './validate.ts';
 

@@ -13,13 +13,12 @@ import type { TcpInfo } from '../tcp/info.ts';
 import type { ConnectArguments } from './connect.ts';
 import { connectSocket } from './connect.ts';
 import type { Closable, NetContext } from './context.ts';
+import { kContext } from './context.ts';
 import { errnoException, invalidArgValue, socketClosed, socketClosedBeforeConnection } from './errors.ts';
 import type { Server } from './server.ts';
 import type { AddressObject, StreamOwner, TcpHandle } from './tcp-handle.ts';
 import { validateAbortSignal, validateDuration, validateFunction, validateNumber } from './validate.ts';
 
-/** Set on the prototype of each stack's own Socket class. */
-export const kContext = Symbol('stack');
 const kTimeout = Symbol('timeout');
 const kNoDelay = Symbol('noDelay');
 const kKeepAlive = Symbol('keepAlive');
