@@ -18,8 +18,8 @@ export const DEFAULT_TTL = 64; // RFC 1122 §3.2.1.7 wants it configurable; RFC 
 export class Path {
   readonly stack: Stack;
   nic: Nic;
-  readonly local = new Address();
-  readonly remote = new Address();
+  readonly local = Address.v4(0);
+  readonly remote = Address.v4(0);
   /** UNICAST, BROADCAST or MULTICAST: what `remote` is on this NIC. */
   kind = UNICAST;
   /** Address on the link to hand frames to: the gateway or `remote` itself. */

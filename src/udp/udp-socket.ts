@@ -63,9 +63,9 @@ interface Group {
 }
 
 export class UdpSocket extends Socket {
-  readonly local = new Address();
+  readonly local = Address.v4(0);
   localPort = 0;
-  readonly remote = new Address();
+  readonly remote = Address.v4(0);
   remotePort = 0;
   bound = false;
   connected = false;
