@@ -72,12 +72,8 @@ test('a full pipe refuses frames, takes them when there is room, and wakes its r
   }
   expect(accepted).toBe(13);
   expect(woken).toBe(1);
-  expect(b.receive(rx)).toBeGreaterThan(0);
-  expect(a.send(tx)).toBeGreaterThan(0);
-  let left = 0;
-  for (let n = b.receive(rx); n > 0; n = b.receive(rx)) left += n;
-  expect(left).toBeGreaterThan(0);
-  a.send(tx);
+  expect(b.receive(rx)).toBe(13);
+  expect(a.send(tx)).toBe(13);
   expect(woken).toBe(2);
 });
 
