@@ -42,6 +42,7 @@ dist/.built: $(SOURCES) tsconfig.json tsconfig.build.json package.json node_modu
 	@chmod +x dist.next/cli/main.js
 	@touch dist.next/.built
 	@rm -rf dist && mv dist.next dist
+	@ln -sfn ../../dist/cli/main.js node_modules/.bin/tapstack # where npx looks first
 
 pack: build ## Make the npm tarball, built addon included
 	$(NPM) pack --ignore-scripts

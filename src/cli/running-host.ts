@@ -19,6 +19,9 @@ import { packageVersion } from './version.ts';
 
 const debug = createDebug('tapstack:up');
 
+/** How often to look whether npx is still there, ms. */
+const PARENT_CHECK = 250;
+
 /** A second signal this long after the first ends the process at once. */
 const PATIENCE = 2_000;
 
@@ -150,12 +153,26 @@ function untilStopped(): Ending {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  const watch = watchNpx(stop);
   return {
     promise,
     fail,
     release: () => {
+      clearInterval(watch);
       process.off('SIGINT', onSignal);
       process.off('SIGTERM', onSignal);
     },
   };
+}
+
+/** npx puts a shell between itself and us, which dies of a SIGTERM without passing it on: then nobody could end us any more. */
+function watchNpx(stop: () => void): NodeJS.Timeout | undefined {
+  if (process.env.npm_command !== 'exec') return undefined;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    debug('npx is gone');
+    stop();
+  }, PARENT_CHECK);
+  return watch.unref();
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { BASIC, needs, STACK } from '../support/interop.ts';
+import { BASIC, filesIn, needs, STACK } from '../support/interop.ts';
 import { Netns, ROOT, Running } from '../support/netns.ts';
 
 const run = promisify(execFile);
@@ -67,30 +67,45 @@ test('npx runs the installed command', async () => {
   expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 
-for (const where of ['an installed package', 'a checkout'] as const) {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    test(`npx tapstack up serves from ${where}, and ${signal} to npx alone ends it with 0`, async () => {
-      const stack = new Running(
-        'ip',
-        ['netns', 'exec', netns.name, 'npx', '--no-install', 'tapstack', 'up', ...BASIC],
-        {
-          cwd: where === 'a checkout' ? ROOT : app(),
-          env: { XDG_RUNTIME_DIR: netns.directory },
-        },
-      );
-      try {
-        await stack.output(/^ready/m, 30_000);
-        expect((await netns.run('ping', ['-c', '2', '-i', '0.2', '-W', '2', STACK])).status).toBe(0);
-        stack.child.kill(signal);
-        const { status, stderr } = await stack.finish(15_000);
-        expect(status, stderr).toBe(0);
-        expect(netns.interfaces()).toEqual([]);
-      } finally {
-        stack.kill('SIGKILL');
-      }
-    });
-  }
+const npxUp = async (cwd: string): Promise<Running> => {
+  const stack = new Running('ip', ['netns', 'exec', netns.name, 'npx', '--no-install', 'tapstack', 'up', ...BASIC], {
+    cwd,
+    env: { XDG_RUNTIME_DIR: netns.directory },
+  });
+  await stack.output(/^ready/m, 30_000);
+  expect((await netns.run('ping', ['-c', '2', '-i', '0.2', '-W', '2', STACK])).status).toBe(0);
+  return stack;
+};
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`npx tapstack up serves from a checkout, and ${signal} to npx alone ends it with 0`, async () => {
+    const stack = await npxUp(ROOT);
+    stack.child.kill(signal);
+    const { status, stderr } = await stack.finish(15_000);
+    expect(status, stderr).toBe(0);
+    expect(netns.interfaces()).toEqual([]);
+  });
 }
+
+test('npx tapstack up serves from an installed package, and Ctrl-C leaves nothing', async () => {
+  const stack = await npxUp(app());
+  stack.kill('SIGINT'); // to the group, as a terminal does
+  await stack.finish(15_000);
+  expect(netns.interfaces()).toEqual([]);
+  expect(filesIn(netns.directory)).toEqual([]);
+});
+
+test('npx tapstack up from an installed package goes with its npx', async () => {
+  const stack = await npxUp(app());
+  stack.child.kill('SIGTERM');
+  await stack.finish(15_000);
+  const deadline = Date.now() + 5_000;
+  while (netns.interfaces().length > 0 && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  expect(netns.interfaces()).toEqual([]);
+  expect(filesIn(netns.directory)).toEqual([]);
+});
 
 test('a bad flag ends npx with 2', async () => {
   await expect(run('npx', ['--no-install', 'tapstack', 'up', '--bogus'], { cwd: app() })).rejects.toMatchObject({
