@@ -45,7 +45,7 @@ trap stop EXIT
 trap 'exit 0' INT TERM HUP
 
 up=("$NODE" "$MAIN" up --tap "$TAP" --address "$ADDRESS" --host "$HOST" --service "$SERVICES"
-  --maildir "$demo/maildir" --users "$demo/users" --hints)
+  --maildir "$demo/maildir" --hints)
 
 if [[ ${1-} == --inside && -t 0 && -t 1 ]]; then
   # The service directory of the real user is not ours to write to from in here, root's is not ours at all.

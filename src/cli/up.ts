@@ -52,8 +52,10 @@ export function checkTogether({ address, host, gateway, maildir, users, pcap }: 
     if (!existsSync(directory)) throw misuse(`up: --pcap ${pcap}: there is no directory ${directory}`);
     if (existsSync(pcap) && statSync(pcap).isDirectory()) throw misuse(`up: --pcap ${pcap} is a directory`);
   }
-  if (users !== undefined && existsSync(users) && statSync(users).isDirectory()) {
-    throw misuse(`up: --users ${users} is a directory`);
+  if (users !== undefined) {
+    if (!existsSync(users))
+      throw misuse(`up: there is no users file ${users}: "tapstack user add NAME --users ${users}" makes one`);
+    if (statSync(users).isDirectory()) throw misuse(`up: --users ${users} is a directory`);
   }
   if (maildir !== undefined && existsSync(maildir) && !statSync(maildir).isDirectory()) {
     throw misuse(`up: --maildir ${maildir} is not a directory`);
@@ -72,7 +74,10 @@ export function register(program: Command): void {
     .option('--mtu <bytes>', 'largest IP packet on this link', integer(MIN_MTU, MAX_MTU))
     .option('--service <names>', `what to serve: ${SERVICES.join(',')}`, listOf(SERVICES), [])
     .option('--maildir <dir>', 'Maildir that POP3 serves; a demo one is made there when it does not exist')
-    .option('--users <file>', 'accounts of POP3, as "tapstack user add" writes them')
+    .option(
+      '--users <file>',
+      'accounts of POP3, as "tapstack user add" writes them; without it there is one: demo, password demo',
+    )
     .option('--ntp-stratum <n>', "stratum to claim, whatever the state of the host's clock", integer(1, 15))
     .option('--pcap <file>', 'record every frame as pcapng, for Wireshark')
     .option('--hints', 'print commands to try once it is ready')

@@ -2,6 +2,8 @@
 
 import { execFile } from 'node:child_process';
 import { expect, test } from 'vitest';
+import { SERVICES } from '../../src/cli/up.ts';
+import { SERVICE_NAMES } from '../../src/service/index.ts';
 import { commandLine } from '../support/netns.ts';
 
 const run = (...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> =>
@@ -34,6 +36,7 @@ const MISUSES: [args: string[], says: RegExp][] = [
   [[...UP, '--frobnicate'], /--frobnicate/],
   [[...UP, 'extra'], /argument/],
   [[...UP, '--pcap', '/nonexistent/frames.pcapng'], /\/nonexistent/],
+  [[...UP, '--users', '/nonexistent/users'], /no users file/],
   [['frobnicate'], /frobnicate/],
   [['ping'], /host/],
   [['ping', '10.9.0.1', '--count', '0'], /--count/],
@@ -58,7 +61,11 @@ test('--help and --version are answers, not errors', async () => {
   }
 });
 
-test('every command has an example in its help', async () => {
+test('the services offered are the ones there are', () => {
+  expect([...SERVICES]).toEqual([...SERVICE_NAMES]);
+});
+
+test('every command is listed in the help', async () => {
   const { stdout } = await run('--help');
   const commands = [...stdout.matchAll(/^ {2}([a-z][a-z-]*)\b.* {2}/gm)]
     .map(([, name]) => name)
