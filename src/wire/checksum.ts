@@ -23,7 +23,7 @@ export const finishUdp = (sum: number): number => ~fold(sum) & 0xffff || 0xffff;
  * The sum of `length` bytes (at most 8 MB) at `off`, plus `initial`. An odd last byte is padded with zero on the right.
  *
  * The words are read as 32-bit little-endian numbers and added as doubles, which hold 2^21 of them exactly; RFC 1071 §2 (B) lets the
- * byte order be put right once at the end. Bytes need no alignment. 2.9 GB/s where 16-bit steps reach 0.6 (bench/micro/checksum.ts).
+ * byte order be put right once at the end. Bytes need no alignment. 7.4 GB/s where 16-bit steps reach 1.4 (bench/micro/checksum.ts).
  */
 export function sum(dv: DataView, off: number, length: number, initial = 0): number {
   let total = 0;

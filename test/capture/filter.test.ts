@@ -113,6 +113,7 @@ describe('joining', () => {
     ['host 192.168.1.5 or 10.9.0.77', 'other'],
     // Equal precedence, from the left: (tcp or udp) and port 53.
     ['tcp or udp and port 53', 'dns six'],
+    ['udp and port 53 or icmp', 'dns ping pong six'],
   ])('%s', (filter, expected) => {
     expect(passed(filter)).toBe(expected);
   });

@@ -102,6 +102,13 @@ describe('a frame in one line reads as tcpdump writes it', () => {
     ]);
   });
 
+  test('a DNS name that points forwards or at itself is not followed (RFC 1035 §4.1.4)', () => {
+    for (const name of ['c00c', 'c020', `c00e c00c`]) {
+      const query = hex(`1234 0100 0001 0000 0000 0000 ${name} 0001 0001 ${'00'.repeat(20)}`);
+      expect(line(udpFrame(1000, 53, query)), name).toBe(`IP 10.9.0.1.1000 > 10.9.0.2.53: UDP, length ${query.length}`);
+    }
+  });
+
   test('a TCP connection, counted from its SYNs', () => {
     const session = [
       tcpFrame({ flags: 2, seq: 4000000000, options: hex('020405b4 0402080a 00000001 00000000 01 030307') }),
