@@ -7,6 +7,7 @@ import { formatIpv4 } from '../../src/wire/address.ts';
 import * as checksum from '../../src/wire/checksum.ts';
 import { SECOND } from '../../src/world.ts';
 import { address, benchHost, ip, PEER_MAC, TestLink } from '../support/bench-host.ts';
+import { holds, same } from '../support/check.ts';
 import { SeededEntropy, twoStacks } from '../support/two-stacks.ts';
 
 const pathTo = (stack: Stack, to: string, from?: string): Path => {
@@ -23,12 +24,12 @@ function join(frames: Uint8Array[]): Uint8Array {
   for (const frame of frames) {
     const dv = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
     const header = (frame[14] & 15) * 4;
-    expect(checksum.verify(dv, 14, header)).toBe(true);
-    expect(dv.getUint16(16)).toBe(frame.length - 14);
+    same(checksum.verify(dv, 14, header), true, () => 'header checksum');
+    same(dv.getUint16(16), frame.length - 14, () => 'total length');
     const field = dv.getUint16(20);
     const from = (field & 0x1fff) * 8;
     const length = frame.length - 14 - header;
-    if ((field & 0x2000) !== 0) expect(length % 8).toBe(0);
+    if ((field & 0x2000) !== 0) same(length % 8, 0, () => 'a multiple of eight');
     else total = from + length;
     whole.set(frame.subarray(14 + header), from);
   }
@@ -43,12 +44,12 @@ test('what does not fit is cut into fragments that make the whole again, at any 
       expect(socket.send(bytes(length), 0, length, address('10.9.0.1'), 9)).toBe(length);
       host.stack.flush();
       const frames = host.frames();
-      for (const frame of frames) expect(frame.length).toBeLessThanOrEqual(mtu + 14);
+      for (const frame of frames) holds(frame.length <= mtu + 14, () => `${frame.length} bytes at MTU ${mtu}`);
       if (length <= mtu - 28) expect(frames.length).toBe(1);
       else expect(frames.length).toBeGreaterThan(1);
       expect(new Set(frames.map((f) => (f[18] << 8) | f[19])).size, 'one id').toBe(1);
       const whole = join(frames);
-      expect(whole.subarray(8), `${length} bytes, MTU ${mtu}`).toEqual(bytes(length));
+      same(whole.subarray(8).join(), bytes(length).join(), () => `${length} bytes, MTU ${mtu}`);
       const dv = new DataView(whole.buffer, 0, whole.length);
       const pseudo = checksum.pseudoV4(ip('10.9.0.2'), ip('10.9.0.1'), 17, whole.length);
       expect(checksum.verify(dv, 0, whole.length, pseudo)).toBe(true);
@@ -247,7 +248,7 @@ test('longest-prefix lookup agrees with trying every route, for any table', () =
       const fits = model.filter((r) => ((to ^ r.destination) & (r.prefix === 0 ? 0 : -1 << (32 - r.prefix))) === 0);
       const prefix = Math.max(-1, ...fits.map((r) => r.prefix));
       const metric = Math.min(...fits.filter((r) => r.prefix === prefix).map((r) => r.metric));
-      expect([found?.prefix ?? -1, found?.metric ?? Infinity], `seed ${seed}`).toEqual([prefix, metric]);
+      same(`${found?.prefix ?? -1} ${found?.metric ?? Infinity}`, `${prefix} ${metric}`, () => `seed ${seed}`);
     }
   }
 });

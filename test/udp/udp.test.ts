@@ -78,7 +78,7 @@ test('a wrong checksum is dropped and counted, a zero one accepted (RFC 1122 §4
     if (i % 128 !== 127) continue;
     host.stack.flush();
     for (const sent of host.frames()) {
-      expect(sent[40] | sent[41]).not.toBe(0);
+      same((sent[40] | sent[41]) === 0, false, () => 'no checksum');
       if ((sent[40] & sent[41]) === 255) zero++;
     }
   }
