@@ -69,7 +69,7 @@ interop: build clients ## Run the tests against real programs (needs root)
 check: setup lint types test ## What CI runs: format, lint, types, every test
 
 lint: setup ## Check format and lint rules
-	biome ci --error-on-warnings .
+	biome ci $(if $(CI),--colors=off) .
 
 format: setup ## Rewrite files in the project's format
 	biome check --write .
