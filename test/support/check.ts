@@ -8,3 +8,8 @@ export function same<T>(actual: T, wanted: T, where: () => string): void {
 export function holds(condition: boolean, where: () => string): void {
   if (!condition) throw new Error(where());
 }
+
+export function sameBytes(actual: Uint8Array | undefined, wanted: Uint8Array, where: () => string): void {
+  if (actual === undefined || actual.length !== wanted.length || actual.some((byte, i) => byte !== wanted[i]))
+    throw new Error(`${where()}: other bytes (${actual?.length ?? 'none'} of ${wanted.length})`);
+}
