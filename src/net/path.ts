@@ -103,7 +103,8 @@ export class Path {
       // Whole 127/8 is ours, but we speak as 127.0.0.1, as Linux does.
       return this.#set(stack.loopback, UNICAST, remote, source ?? (isLoopbackV4(remote) ? LOCALHOST : remote));
     }
-    if (source !== null && isLoopbackV4(source)) return ENETUNREACH;
+    // A group on the loopback interface is the one exception: the caller has chosen the interface.
+    if (source !== null && isLoopbackV4(source) && this.wantedNic !== stack.loopback) return ENETUNREACH;
 
     const route = remote === LIMITED_BROADCAST ? null : stack.routes.lookup(remote, source, stack.world.now);
     if (remote === LIMITED_BROADCAST || isMulticastV4(remote)) {

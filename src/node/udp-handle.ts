@@ -3,7 +3,7 @@
 // It keeps the process alive while it is referenced and receiving, as libuv's does.
 
 import { AsyncResource } from 'node:async_hooks';
-import { EADDRNOTAVAIL, EINVAL } from '../errno.ts';
+import { EADDRNOTAVAIL, EBADF, EINVAL } from '../errno.ts';
 import type { Nic } from '../net/nic.ts';
 import type { SocketOwner } from '../socket.ts';
 import { EV_ERROR, EV_READABLE } from '../socket.ts';
@@ -94,35 +94,43 @@ export class UdpHandle implements SocketOwner {
     return socket.connected ? addressObject(socket.remote, socket.remotePort) : null;
   }
 
+  // There is no socket to set anything on before it is bound: so it is with libuv, and programs bind first.
+
   setBroadcast(on: boolean): number {
+    if (!this.#socket.bound) return EBADF;
     this.#socket.broadcast = on;
     return 0;
   }
 
   setTTL(ttl: number): number {
+    if (!this.#socket.bound) return EBADF;
     if (!(ttl >= 1 && ttl <= 255)) return EINVAL;
     this.#socket.ttl = ttl;
     return 0;
   }
 
   setTOS(tos: number): number {
+    if (!this.#socket.bound) return EBADF;
     if (!(tos >= 0 && tos <= 255)) return EINVAL;
     this.#socket.tos = tos;
     return 0;
   }
 
   setMulticastTTL(ttl: number): number {
+    if (!this.#socket.bound) return EBADF;
     if (!(ttl >= 0 && ttl <= 255)) return EINVAL;
     this.#socket.multicastTtl = ttl;
     return 0;
   }
 
   setMulticastLoopback(on: boolean): number {
+    if (!this.#socket.bound) return EBADF;
     this.#socket.multicastLoop = on;
     return 0;
   }
 
   setMulticastInterface(address: string): number {
+    if (!this.#socket.bound) return EBADF;
     const nic = this.#interface(address);
     if (typeof nic === 'number') return nic === ENODEV ? EADDRNOTAVAIL : nic;
     this.#socket.multicastNic = nic;
