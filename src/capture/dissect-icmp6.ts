@@ -2,8 +2,8 @@
 
 import { Address } from '../wire/address.ts';
 import * as checksum from '../wire/checksum.ts';
-import type { Context, Network } from './dissect-transport.ts';
-import { checked, data } from './dissect-transport.ts';
+import type { Context, DissectIp, Network } from './dissect-context.ts';
+import { checked, data, short } from './dissect-context.ts';
 import type { IcmpLayer, Layer } from './layers.ts';
 
 const PROTOCOL_ICMP6 = 58;
@@ -34,15 +34,14 @@ const NAMES: Record<number, string> = {
 
 export function dissectIcmp6(
   context: Context,
-  dissectIp: (context: Context, off: number) => void,
+  dissectIp: DissectIp,
   off: number,
   claimed: number,
   network: Network,
 ): void {
   const { dv, end, layers } = context;
   if (end - off < HEADER) {
-    const layer = context.truncated || context.quoted ? 'truncated' : 'malformed';
-    layers.push({ layer, off, length: end - off, what: 'ICMPv6' });
+    short(context, off, 'ICMPv6');
     return;
   }
   const type = dv.getUint8(off);

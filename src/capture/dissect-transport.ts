@@ -1,6 +1,5 @@
 // One frame into its layers: what IP carries.
 
-import type { Address } from '../wire/address.ts';
 import { formatIpv4 } from '../wire/address.ts';
 import * as checksum from '../wire/checksum.ts';
 import * as icmp from '../wire/icmpv4.ts';
@@ -8,33 +7,11 @@ import * as ipv4 from '../wire/ipv4.ts';
 import * as tcp from '../wire/tcp.ts';
 import * as tcpOptions from '../wire/tcp-options.ts';
 import * as udp from '../wire/udp.ts';
+import type { Context, DissectIp, Network } from './dissect-context.ts';
+import { checked, data, short, unchecked } from './dissect-context.ts';
 import { dissectIcmp6 } from './dissect-icmp6.ts';
-import type { Checksum, IcmpLayer, Layer, TcpOption } from './layers.ts';
+import type { IcmpLayer, Layer, TcpOption } from './layers.ts';
 import { protocolName } from './layers.ts';
-import { hintOf } from './payload.ts';
-
-export interface Context {
-  readonly dv: DataView;
-  readonly bytes: Uint8Array;
-  /** Bytes at and after this offset were not captured, or are no part of the packet. */
-  readonly end: number;
-  /** The packet goes on where the captured bytes end. */
-  readonly truncated: boolean;
-  /** The packet is a quotation inside an ICMP error: it may end anywhere, and its checksums prove nothing. */
-  readonly quoted: boolean;
-  readonly layers: Layer[];
-}
-
-/** What IP said about the packet. */
-export interface Network {
-  readonly v4: boolean;
-  readonly src: Address;
-  readonly dst: Address;
-  readonly fragmentOffset: number;
-  readonly isFragment: boolean;
-}
-
-type DissectIp = (context: Context, off: number) => void;
 
 /** Dissect the payload of an IP packet, [off, context.end); it would go on to `claimed` had everything been captured. */
 export function dissectTransport(
@@ -76,46 +53,6 @@ export function dissectTransport(
   }
 }
 
-function short(context: Context, off: number, what: string): void {
-  const layer = context.truncated || context.quoted ? 'truncated' : 'malformed';
-  context.layers.push({ layer, off, length: Math.max(0, context.end - off), what });
-}
-
-export function data(
-  context: Context,
-  off: number,
-  end: number,
-  srcPort: number,
-  dstPort: number,
-  isTcp: boolean,
-): void {
-  if (end <= off) return;
-  const hint = context.quoted ? null : hintOf(context.bytes.subarray(off, end), srcPort, dstPort, isTcp);
-  context.layers.push({ layer: 'data', off, length: end - off, hint });
-}
-
-const UNCHECKED = (value: number): Checksum => ({ value, verdict: 'unchecked' });
-
-/** The verdict on the checksum field at `field` over [off, end) and a pseudo-header's sum. */
-export function checked(context: Context, off: number, field: number, network: Network, pseudo: number): Checksum {
-  const { dv, end } = context;
-  const value = dv.getUint16(field);
-  if (context.truncated || context.quoted || network.isFragment) return UNCHECKED(value);
-  const total = checksum.sum(dv, off, end - off, pseudo);
-  if (total === 0xffff) return { value, verdict: 'good' };
-  if (pseudo !== 0 && value === pseudo) return { value, verdict: 'partial' };
-  // Take the field's own value out of the sum: what is left is what it should complement.
-  return { value, verdict: 'bad', expected: checksum.finish(total + (~value & 0xffff)) };
-}
-
-/** The verdict on an IPv4 header's own checksum. */
-export function checkedHeader(dv: DataView, off: number, length: number): Checksum {
-  const value = ipv4.checksum(dv, off);
-  const total = checksum.sum(dv, off, length);
-  if (total === 0xffff) return { value, verdict: 'good' };
-  return { value, verdict: 'bad', expected: checksum.finish(total + (~value & 0xffff)) };
-}
-
 const pseudoOf = (network: Network, protocol: number, length: number): number =>
   checksum.pseudo(network.src, network.dst, protocol, length);
 
@@ -142,7 +79,7 @@ function dissectUdp(context: Context, off: number, claimed: number, network: Net
         ? { value, verdict: 'absent' }
         : whole
           ? checked(datagram, off, off + udp.CHECKSUM_OFFSET, network, pseudoOf(network, ipv4.PROTOCOL_UDP, length))
-          : UNCHECKED(value),
+          : unchecked(value),
     payloadLength: Math.max(0, length - udp.HEADER),
   });
   if (!whole && !context.quoted) {
@@ -207,7 +144,7 @@ function quotedTcp(dv: DataView, off: number, end: number): Layer {
     flags: 0,
     window: 0,
     urgentPointer: 0,
-    checksum: UNCHECKED(0),
+    checksum: unchecked(0),
     options: [],
     payloadLength: 0,
   };

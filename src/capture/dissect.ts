@@ -8,7 +8,9 @@ import * as arp from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv4Options from '../wire/ipv4-options.ts';
-import { type Context, checkedHeader, dissectTransport } from './dissect-transport.ts';
+import type { Context } from './dissect-context.ts';
+import { checkedHeader } from './dissect-context.ts';
+import { dissectTransport } from './dissect-transport.ts';
 import {
   LINKTYPE_ETHERNET,
   LINKTYPE_IPV4,
