@@ -12,8 +12,6 @@ export class CwndUsage {
   #priorPeak = 0;
   #held = false;
   #priorHeld = false;
-  #samples = 0;
-  #priorSamples = 0;
 
   start(una: Seq): void {
     this.#roundEnd = una;
@@ -29,24 +27,13 @@ export class CwndUsage {
     this.#held = true;
   }
 
-  onRttSample(): void {
-    this.#samples++;
-  }
-
   onAck(una: Seq, nxt: Seq, pipe: number): void {
     if (!seqGeq(una, this.#roundEnd)) return;
     this.#roundEnd = nxt;
     this.#priorPeak = this.#peak;
     this.#priorHeld = this.#held;
-    this.#priorSamples = this.#samples;
     this.#peak = pipe;
     this.#held = false;
-    this.#samples = 0;
-  }
-
-  /** RTT samples in a round (RFC 7323 appendix G: ExpectedSamples). */
-  get samplesPerRound(): number {
-    return Math.max(1, this.#priorSamples, this.#samples);
   }
 
   /** Most bytes in flight lately: FlightSize without what limited transmit added after the loss (RFC 5681 §3.2 step 2). */

@@ -25,6 +25,9 @@ export class Rtt {
   backoff = 0;
   /** Smallest recent sample; Infinity until the first. */
   min = Infinity;
+  // The smoothed deviation, and its largest value in this round.
+  #deviation = 0;
+  #largest = 0;
   #minAt = 0;
   // The smallest of the current half window, which takes over when `min` expires: so the minimum is never older than its window
   // and never forgets everything at once.
@@ -50,20 +53,32 @@ export class Rtt {
 
   /**
    * A valid sample for SRTT and RTO.
-   * @param samples how many samples per window there are: RFC 7323 §4.2 / Appendix G, so that many ACKs per RTT do not shorten the memory
+   * @param roundEnds the first of a new round trip
    */
-  sample(rtt: number, samples: number): void {
+  sample(rtt: number, roundEnds: boolean): void {
     // A coarse clock can measure nothing at all; a zero RTT would make every timer fire at once.
-    const r = rtt < 1 ? 1 : rtt;
+    const r = Math.max(rtt, 1);
     this.latest = r;
     if (this.srtt === 0) {
       this.srtt = r; // RFC 6298 §2.2
       this.rttvar = r / 2;
+      this.#deviation = r / 2;
+      this.#largest = r / 2;
     } else {
-      // RFC 6298 §2.3 with alpha = 1/8, beta = 1/4, divided by the expected samples per RTT (RFC 7323 Appendix G).
-      const error = Math.abs(this.srtt - r);
-      this.rttvar += (error - this.rttvar) / (4 * samples);
-      this.srtt += (r - this.srtt) / (8 * samples);
+      const error = r - this.srtt;
+      this.srtt += error / 8; // RFC 6298 §2.3, alpha
+      let change = Math.abs(error) - this.#deviation;
+      // A falling RTT is not a reason to wait longer: its deviation counts for an eighth.
+      if (error < 0 && change > 0) change /= 8;
+      this.#deviation += change / 4; // beta
+      // With a sample per ACK the variance would forget everything within a fraction of a round trip (RFC 7323 §4.2). So RTTVAR
+      // is the largest deviation of the round, and falls by a quarter of the difference once per round. As in Linux.
+      if (this.#deviation > this.#largest) this.#largest = this.#deviation;
+      if (this.#largest > this.rttvar) this.rttvar = this.#largest;
+      if (roundEnds) {
+        if (this.#largest < this.rttvar) this.rttvar -= (this.rttvar - this.#largest) / 4;
+        this.#largest = 0;
+      }
     }
     // RFC 6298 §2.3: RTO = SRTT + max(G, 4 * RTTVAR). The floor goes under the variance, as in Linux, so that the timer
     // never comes down to the RTT itself on a long steady path. RFC 6298 §2.4 asks for 1 s in all; 200 ms is what Linux
@@ -73,7 +88,7 @@ export class Rtt {
 
   /** The windowed minimum, from samples that belong to one transmission beyond doubt. */
   sampleMin(rtt: number, now: number): void {
-    const r = rtt < 1 ? 1 : rtt;
+    const r = Math.max(rtt, 1);
     if (r <= this.min) {
       this.min = r;
       this.#minAt = now;
@@ -94,11 +109,5 @@ export class Rtt {
   /** RFC 6298 §5.7: the SYN was retransmitted and no sample taken: fall back to 3 s for the data. */
   afterSynLoss(): void {
     if (this.srtt === 0) this.rto = Math.min(3_000_000, this.#maxRto);
-  }
-
-  /** The path is not what it was (a very long backed-off timer): measure afresh (RFC 6298 §5, last paragraph). */
-  reset(): void {
-    this.srtt = 0;
-    this.rttvar = 0;
   }
 }

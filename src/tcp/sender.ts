@@ -204,6 +204,8 @@ export class Sender {
   #lastAckAt = 0;
   #stalledSince = 0;
   readonly #usage = new CwndUsage();
+  /** RTTVAR is settled once SND.UNA passes this. */
+  #rttRound: Seq = 0;
 
   constructor(parts: SenderParts) {
     const o = parts.options;
@@ -309,6 +311,7 @@ export class Sender {
     this.#digest.highSacked = iss;
     this.#sndSml = seqAdd(iss, 1);
     this.#usage.start(this.#sndSml);
+    this.#rttRound = iss;
     this.buffer.reset(seqAdd(iss, 1));
   }
 
@@ -521,6 +524,8 @@ export class Sender {
     this.pacing.onSent(sequenceLength, this.mss, now);
     this.#usage.onSent(flight.pipe);
     this.#timers.clear(PERSIST);
+    // RFC 6298 §5 wants a whole RTO for the retransmission too, or recovery would be cut short by the timer of what it repairs.
+    if (out.retransmission && out.seq === this.sndUna) this.#timers.set(RTO, now + this.rtt.backedOff);
     this.#armAfterSend(now);
   }
 
@@ -605,8 +610,9 @@ export class Sender {
 
   #sampleRtt(sample: number, now: number): void {
     if (!this.rtt.hasSample) this.rtt.sampleMin(sample, now);
-    this.#usage.onRttSample();
-    this.rtt.sample(sample, this.#usage.samplesPerRound);
+    const roundEnds = seqGt(this.sndUna, this.#rttRound);
+    if (roundEnds) this.#rttRound = this.sndNxt;
+    this.rtt.sample(sample, roundEnds);
     this.rtt.backoff = 0; // RFC 6298 §5 (5.7): back-off ends with a valid sample
   }
 

@@ -275,7 +275,8 @@ export class Model {
 
   #pour(more: boolean): void {
     while (this.#toWrite > 0) {
-      const n = Math.min(this.#toWrite, 65_536);
+      const n = Math.min(this.#toWrite, 65_536, this.sender.writable);
+      if (n === 0) break;
       const chunk = new Uint8Array(n);
       for (let i = 0; i < n; i++) chunk[i] = streamByte(this.written + i);
       const took = this.sender.write(chunk, 0, n, more);
