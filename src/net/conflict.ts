@@ -65,6 +65,7 @@ export class NicAddress extends Socket {
   #state = LOST;
   #sent = 0;
   #defendedAt = -Infinity;
+  #mode: AcdMode = 'off';
   readonly #timer: AcdTimer;
 
   constructor(nic: Nic, address: Ipv4, prefix: number, options: AddressOptions) {
@@ -81,6 +82,7 @@ export class NicAddress extends Socket {
 
   /** Take the address into use, as `mode` says. */
   start(mode: AcdMode): void {
+    this.#mode = mode;
     if (mode === 'off' || !this.nic.hasArp) {
       this.#state = OWNED;
       this.#use(true);
@@ -93,7 +95,7 @@ export class NicAddress extends Socket {
 
   /** Announce again, e.g. after the link came up (RFC 5227 §2.1: whenever connectivity may have changed). */
   announceAgain(): void {
-    if (this.#state === OWNED || this.#state === ANNOUNCING) this.#announce();
+    if (this.#mode !== 'off' && this.usable) this.#announce();
   }
 
   stop(): void {

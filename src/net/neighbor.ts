@@ -180,14 +180,9 @@ export class Neighbor extends Timer {
     }
   }
 
-  /** Send a request, to everybody or to the MAC we believe in (RFC 1122 §2.3.2.1 (2)), never twice within a second. */
+  /** Send a request, to everybody or to the MAC we believe in (RFC 1122 §2.3.2.1 (2)). Callers see to it that a second has passed. */
   #ask(mac: Mac | null): void {
     const { now } = this.#table;
-    const wait = this.requestedAt + RETRANS_TIMER - now;
-    if (wait > 0) {
-      this.#arm(now + wait);
-      return;
-    }
     this.requestedAt = now;
     this.#arm(now + Math.min(RETRANS_TIMER << this.probes, MAX_RETRANS));
     this.probes++;

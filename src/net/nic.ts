@@ -99,6 +99,7 @@ export class Nic {
     this.#up = up;
     this.stack.routes.changed();
     if (!up) {
+      this.tx.drop();
       this.neighbors.clear();
       return;
     }

@@ -211,10 +211,18 @@ export class Tx {
     this.batch.clear();
   }
 
-  close(): void {
-    this.batch.release();
+  /** Forget what the device has refused. */
+  drop(): void {
+    this.#nic.counters.outDiscards += this.backlog.length;
+    this.#nic.stack.stats.ifOutDiscards += this.backlog.length;
     this.backlog.length = 0;
     this.backlogBytes = 0;
+  }
+
+  close(): void {
+    this.abandon();
+    this.drop();
+    this.batch.release();
   }
 
   /** Write the Ethernet header of the last frame, or, when the neighbour is not resolved, give it a copy to keep. */
@@ -340,9 +348,13 @@ export class Tx {
     const { batch } = this;
     if (batch.count === 0) return;
     const nic = this.#nic;
-    let taken = 0;
-    if (!nic.up) taken = batch.count;
-    else if (this.backlog.length === 0) taken = nic.device.send(batch);
+    if (!nic.up) {
+      nic.counters.outDiscards += batch.count;
+      nic.stack.stats.ifOutDiscards += batch.count;
+      batch.count = 0;
+      return;
+    }
+    const taken = this.backlog.length === 0 ? nic.device.send(batch) : 0;
     for (let i = 0; i < taken; i++) nic.countOut(batch.frameLength(i));
     for (let i = taken; i < batch.count; i++) this.#keep(i);
     batch.count = 0;

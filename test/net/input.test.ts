@@ -67,6 +67,9 @@ test('trap: payload that looks like Ethernet padding is kept, and padding is not
   padded.fill(0xff, 14 + 20 + 12);
   host.inject(padded);
   expect(socket.receive()?.data).toEqual(payload);
+  // An echo request has no length of its own: what comes back shows where the packet was taken to end.
+  padded.set(frame(ipPacket({ payload: icmpMessage(8, 0, 1, payload) })));
+  expect(host.inject(padded)).toEqual(['10.9.0.2 > 10.9.0.1 icmp echo reply 12']);
 });
 
 test('trap: IHL below five, a total length beyond the frame or below the header, and other versions are dropped (RFC 1122 §3.2.1.1)', () => {

@@ -168,11 +168,24 @@ test('what a full device refuses is kept in order, offered again, bounded, and t
 test('a NIC that is down sends and receives nothing, and its routes are passed over', () => {
   const host = benchHost();
   const path = pathTo(host.stack, '10.9.0.1');
+  // One packet refused by the device, one in the batch: neither is sent when the interface comes back.
+  host.link.room = 0;
+  for (let i = 0; i < 2; i++) {
+    path.nic.tx.begin(path, 8);
+    path.nic.tx.commit(99, -1, 0);
+    if (i === 0) host.stack.flush();
+  }
   host.nic.up = false;
+  host.stack.flush();
+  host.link.room = Infinity;
+  expect(host.nic.counters).toMatchObject({ outFrames: 0, outDiscards: 2 });
   path.nic.tx.begin(path, 8);
   expect(path.nic.tx.commit(99, -1, 0)).toBe(ENETDOWN);
   expect(host.stack.paths.resolve(address('10.9.0.1'))).toBe(ENETUNREACH);
+  expect(host.nic.tx.backlog.length).toBe(0);
   host.nic.up = true;
+  host.net.run(SECOND);
+  expect(host.sent()).toEqual([]);
   expect(typeof host.stack.paths.resolve(address('10.9.0.1'))).toBe('object');
 });
 
