@@ -121,7 +121,8 @@ export class NodeStack extends EventEmitter<NodeStackEvents> {
     let nic: Nic;
     try {
       // Captures see frames as they are on the wire: below what cuts and completes for the device.
-      nic = core.addNic(lower(capture, core.memory), { name, mac, mtu: given.mtu, vlan: given.vlan });
+      const options = { name: name ?? `eth${this.#nics.length}`, mac, mtu: given.mtu, vlan: given.vlan };
+      nic = core.addNic(lower(capture, core.memory), options);
     } catch (error) {
       link.close?.();
       throw error;
@@ -198,7 +199,7 @@ export class NodeStack extends EventEmitter<NodeStackEvents> {
     const stops = this.#captures.map((capture, i) => {
       const { name } = this.#nics[i];
       return capture.observe((bytes, off, length, direction, micros) =>
-        sink({
+        guarded(sink, {
           time: nanosOf(micros),
           bytes: bytes.subarray(off, off + length),
           wireLength: length,
@@ -267,6 +268,17 @@ export class NodeStack extends EventEmitter<NodeStackEvents> {
 /** A TCP/IP stack of one's own on the given TAP or link, ready when the promise resolves. */
 export function createStack(options: StackOptions = {}): Promise<NodeStack> {
   return NodeStack.create(options);
+}
+
+/** A sink runs in the middle of the core's work: what it throws has to wait. */
+function guarded(sink: CaptureSink, frame: CapturedFrame): void {
+  try {
+    sink(frame);
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
 }
 
 async function openLink(given: InterfaceOptions): Promise<{ link: FallibleLink; name: string | undefined }> {

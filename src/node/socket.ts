@@ -165,7 +165,7 @@ export class Socket extends Duplex implements StreamOwner, Closable {
     this[kContext].open.add(this);
     const user = this[kOnRead];
     if (user?.next) user.buffer = user.next();
-    if (this[kUserTimeout] > 0) handle.set('userTimeout', this[kUserTimeout]);
+    if (this[kUserTimeout] > 0) handle.set('userTimeout', this[kUserTimeout] * 1000);
   }
 
   connect(options: NetConnectOpts, connectionListener?: () => void): this;
@@ -482,7 +482,7 @@ export class Socket extends Duplex implements StreamOwner, Closable {
 
   set userTimeout(milliseconds: number) {
     this[kUserTimeout] = validateDuration(milliseconds, 'userTimeout');
-    this._handle?.set('userTimeout', this[kUserTimeout]);
+    this._handle?.set('userTimeout', this[kUserTimeout] * 1000);
   }
 
   /** The connection as the stack sees it: state, windows, round-trip times, losses. Null when there is none. */

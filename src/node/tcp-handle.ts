@@ -65,6 +65,7 @@ export class TcpHandle implements SocketOwner {
   #shutdown: (() => void) | null = null;
   #flowing = false;
   #pullPending = false;
+  #yielded = false;
   #error = 0;
   #closed = false;
   // Set before there is a connection.
@@ -229,6 +230,13 @@ export class TcpHandle implements SocketOwner {
     if (connection === null) return;
     if (this.#connected !== null) {
       if ((events & (EV_CONNECTED | EV_ERROR)) === 0) return;
+      if (connection.path.isLocal && !this.#yielded) {
+        // To ourselves: the listener's side hears of it first, as it does from the kernel, so that a program which stops listening once
+        // it is connected does not lose the connection.
+        this.#yielded = true;
+        this.#context.core.events.post(connection, events);
+        return;
+      }
       const connected = this.#connected;
       this.#connected = null;
       const failed = (events & EV_ERROR) !== 0 && (events & EV_CONNECTED) === 0;
@@ -374,7 +382,7 @@ export class TcpHandle implements SocketOwner {
 
 /** Knobs of a connection beyond Node's. */
 export interface ConnectionSettings {
-  /** Milliseconds unacknowledged data may wait before the connection is given up; 0 for the default. RFC 5482. */
+  /** Microseconds unacknowledged data may wait before the connection is given up; 0 for the default. RFC 5482. */
   userTimeout: number;
   ttl: number;
   tos: number;

@@ -266,6 +266,22 @@ for (const subject of [host, ours]) {
       expect(closed).toBe(true);
     });
 
+    test("a server that is closed by its client's connect has taken the connection", async () => {
+      const order: string[] = [];
+      const [server, port] = await serve({}, (socket) => {
+        order.push('connection');
+        socket.end('in time');
+      });
+      const socket = subject.net.connect(port, HOST, () => {
+        order.push('connect');
+        server.close();
+      });
+      const [data] = await once(socket, 'data');
+      expect(String(data)).toBe('in time');
+      expect(order).toEqual(['connection', 'connect']);
+      await once(server, 'close');
+    });
+
     test('maxConnections turns connections away with a drop event', async () => {
       const [server, port] = await serve({}, () => {});
       server.maxConnections = 1;
