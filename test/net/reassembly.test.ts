@@ -85,6 +85,16 @@ test('trap: an overlap that is not an exact copy drops the whole datagram, and w
   }
 });
 
+test('a fragment that covers two others exactly is no copy of either (RFC 5722 §4)', () => {
+  const whole = datagram(3000);
+  const host = benchHost();
+  host.inject(piece(whole, 0, 800), piece(whole, 800, 1600), piece(whole, 0, 1600));
+  expect(host.stack.stats.dropFragmentOverlap).toBe(1);
+  const part = benchHost();
+  part.inject(piece(whole, 0, 1600), piece(whole, 0, 800));
+  expect(part.stack.stats.dropFragmentOverlap).toBe(1);
+});
+
 test('trap: fragments whose length is not a multiple of eight are dropped, with a parameter problem (RFC 791 §3.2)', () => {
   const host = benchHost();
   const whole = datagram(3000);
