@@ -99,7 +99,9 @@ test('trap: fragments whose length is not a multiple of eight are dropped, with 
   const host = benchHost();
   const whole = datagram(3000);
   expect(host.inject(piece(whole, 0, 801))).toEqual(['10.9.0.2 > 10.9.0.1 icmp pointer indicates the error 556']);
-  expect(host.stack.stats.dropFragmentInvalid).toBe(1);
+  // About a later fragment nothing is said (RFC 1122 §3.2.2).
+  expect(host.inject(piece(whole, 800, 1601))).toEqual([]);
+  expect(host.stack.stats.dropFragmentInvalid).toBe(2);
   expect(host.stack.fragments.size).toBe(0);
 });
 
@@ -118,6 +120,12 @@ test('a second, different end, and bytes behind the end, spoil the datagram', ()
   host.inject(piece(whole, 800, 1600, 7, false), piece(whole, 1600, 2400), piece(whole, 0, 800));
   expect(socket.receive()).toBe(null);
   expect(host.stack.stats.dropFragmentInvalid + host.stack.stats.dropFragmentOverlap).toBeGreaterThan(0);
+  // The same when the end comes after what lies behind it.
+  const late = benchHost();
+  const other = listen(late);
+  late.inject(piece(whole, 1600, 2400), piece(whole, 800, 1600, 7, false), piece(whole, 0, 800));
+  expect(late.stack.stats.dropFragmentInvalid).toBe(1);
+  expect(other.receive()).toBe(null);
 });
 
 test('tiny fragments of eight bytes are put together, since RFC 791 allows them', () => {
