@@ -9,6 +9,7 @@ import { register as registerDump } from './dump.ts';
 import { register as registerIpcalc } from './ipcalc.ts';
 import { register as registerPing } from './ping.ts';
 import { register as registerRoute } from './route.ts';
+import { register as registerScript } from './script.ts';
 import { register as registerServices } from './services.ts';
 import { register as registerSs } from './ss.ts';
 import { register as registerStats } from './stats.ts';
@@ -54,6 +55,7 @@ DEBUG=tapstack:* prints what goes on inside. Exit status: 0 done, 1 failed, 2 as
   registerDump(program);
   registerIpcalc(program);
   registerServices(program);
+  registerScript(program);
   registerUser(program);
   registerBuildAddon(program);
   inheritSettings(program);

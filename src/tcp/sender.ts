@@ -96,6 +96,8 @@ export interface SenderOptions {
   lossDetection?: LossDetection;
   /** Tail loss probes (RFC 8985 §7). Default true. */
   tailLossProbe?: boolean;
+  /** Shrink cwnd after an idle time (RFC 5681 §4.1). Default true; Linux: tcp_slow_start_after_idle. */
+  idleRestart?: boolean;
 }
 
 export interface SenderParts {
@@ -182,6 +184,7 @@ export class Sender {
   readonly #factory: CongestionFactory;
   readonly #initialWindow: number;
   readonly #tailLossProbe: boolean;
+  readonly #idleRestart: boolean;
   #tsOffset = 0;
   #synWasLost = false;
   #opened = false;
@@ -227,6 +230,7 @@ export class Sender {
     this.userTimeout = o.userTimeout ?? 0;
     this.synTimeout = o.synTimeout ?? DEFAULT_SYN_R2;
     this.#tailLossProbe = o.tailLossProbe ?? true;
+    this.#idleRestart = o.idleRestart ?? true;
   }
 
   #newController(): CongestionControl {
@@ -806,7 +810,7 @@ export class Sender {
       if (flight.pipe < congestion.cwnd && flight.lost === 0) this.rate.markAppLimited(flight.pipe);
       return false;
     }
-    if (flight.count === 0 && this.#lastSentAt > 0) {
+    if (flight.count === 0 && this.#lastSentAt > 0 && this.#idleRestart) {
       const idle = now - this.#lastSentAt;
       // RFC 5681 §4.1: no burst of a whole old window after an idle time.
       if (idle > this.rtt.rto) {

@@ -1,0 +1,138 @@
+// The constants scripts name, with Linux's values. Only equality and or'ing matter, so FreeBSD's names have the same ones.
+
+import * as errno from '../../errno.ts';
+
+/** Of struct tcp_info. */
+export const OPTION_BITS = {
+  TCPI_OPT_TIMESTAMPS: 1,
+  TCPI_OPT_SACK: 2,
+  TCPI_OPT_WSCALE: 4,
+  TCPI_OPT_ECN: 8,
+  TCPI_OPT_ECN_SEEN: 16,
+  TCPI_OPT_SYN_DATA: 32,
+} as const;
+
+export const SOCKET = {
+  AF_INET: 2,
+  PF_INET: 2,
+  AF_INET6: 10,
+  AF_UNSPEC: 0,
+  SOCK_STREAM: 1,
+  SOCK_DGRAM: 2,
+  SOCK_RAW: 3,
+  SOCK_NONBLOCK: 0o4000,
+  SOCK_CLOEXEC: 0o2000000,
+  IPPROTO_IP: 0,
+  IPPROTO_ICMP: 1,
+  IPPROTO_TCP: 6,
+  IPPROTO_UDP: 17,
+  IPPROTO_IPV6: 41,
+  SHUT_RD: 0,
+  SHUT_WR: 1,
+  SHUT_RDWR: 2,
+  F_GETFD: 1,
+  F_SETFD: 2,
+  F_GETFL: 3,
+  F_SETFL: 4,
+  O_RDONLY: 0,
+  O_WRONLY: 1,
+  O_RDWR: 2,
+  O_NONBLOCK: 0o4000,
+  FIONREAD: 0x541b,
+  SIOCINQ: 0x541b,
+  SIOCOUTQ: 0x5411,
+  FIONWRITE: 0x5411,
+  SIOCOUTQNSD: 0x894b,
+  FIONSPACE: 0x5412,
+  FIONBIO: 0x5421,
+  MSG_OOB: 1,
+  MSG_PEEK: 2,
+  MSG_DONTROUTE: 4,
+  MSG_TRUNC: 0x20,
+  MSG_DONTWAIT: 0x40,
+  MSG_EOR: 0x80,
+  MSG_WAITALL: 0x100,
+  MSG_ERRQUEUE: 0x2000,
+  MSG_NOSIGNAL: 0x4000,
+  MSG_MORE: 0x8000,
+  MSG_ZEROCOPY: 0x4000000,
+  MSG_FASTOPEN: 0x20000000,
+  POLLIN: 1,
+  POLLPRI: 2,
+  POLLOUT: 4,
+  POLLERR: 8,
+  POLLHUP: 16,
+  POLLNVAL: 32,
+  POLLRDNORM: 0x40,
+  POLLRDBAND: 0x80,
+  POLLWRNORM: 0x100,
+  POLLWRBAND: 0x200,
+  POLLRDHUP: 0x2000,
+  EPOLLIN: 1,
+  EPOLLPRI: 2,
+  EPOLLOUT: 4,
+  EPOLLERR: 8,
+  EPOLLHUP: 16,
+  EPOLLRDHUP: 0x2000,
+  EPOLLONESHOT: 0x40000000,
+  EPOLLET: 0x80000000,
+  EPOLL_CTL_ADD: 1,
+  EPOLL_CTL_DEL: 2,
+  EPOLL_CTL_MOD: 3,
+  SPLICE_F_NONBLOCK: 2,
+} as const;
+
+/** What code may compare with. */
+export const CODE_NAMES: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    ...OPTION_BITS,
+    TCP_ESTABLISHED: 1,
+    TCP_SYN_OPTION_BITS: 2,
+    TCP_SYN_RECV: 3,
+    TCP_FIN_WAIT1: 4,
+    TCP_FIN_WAIT2: 5,
+    TCP_TIME_WAIT: 6,
+    TCP_CLOSE: 7,
+    TCP_CLOSE_WAIT: 8,
+    TCP_LAST_ACK: 9,
+    TCP_LISTEN: 10,
+    TCP_CLOSING: 11,
+    TCP_CA_Open: 0,
+    TCP_CA_Disorder: 1,
+    TCP_CA_CWR: 2,
+    TCP_CA_Recovery: 3,
+    TCP_CA_Loss: 4,
+    TCP_INFINITE_SSTHRESH: 0x7fffffff,
+    TCPI_CLOSED: 0,
+    TCPI_LISTEN: 1,
+    TCPI_SYN_OPTION_BITS: 2,
+    TCPI_SYN_RECEIVED: 3,
+    TCPI_ESTABLISHED: 4,
+    TCPI_CLOSE_WAIT: 5,
+    TCPI_FIN_WAIT_1: 6,
+    TCPI_CLOSING: 7,
+    TCPI_LAST_ACK: 8,
+    TCPI_FIN_WAIT_2: 9,
+    TCPI_TIME_WAIT: 10,
+  }),
+);
+
+/** Positive errno by name, FreeBSD's and Linux's aliases included. */
+export const ERRNO: ReadonlyMap<string, number> = new Map(
+  [
+    ...Object.entries(errno).flatMap(([name, value]): [string, number][] =>
+      typeof value === 'number' ? [[name, -value]] : [],
+    ),
+    ['EWOULDBLOCK', -errno.EAGAIN] as [string, number],
+    ['ENOTSUP', -errno.EOPNOTSUPP] as [string, number],
+    ['EFAULT', 14] as [string, number],
+    ['ENOENT', 2] as [string, number],
+    ['EEXIST', 17] as [string, number],
+    ['EINTR', 4] as [string, number],
+  ].map(([name, value]) => [name as string, value as number]),
+);
+
+export const errnoText = (value: number): string => {
+  for (const [name, number] of ERRNO) if (number === value) return name;
+  return String(value);
+};
