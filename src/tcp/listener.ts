@@ -45,6 +45,8 @@ export class TcpListener extends Socket implements Listening, Offer {
   readonly #tcp: Tcp;
   readonly #embryos = new Set<Embryo>();
   readonly #queue: TcpConnection[] = [];
+  /** Entries of the SYN queue whose ACK found the accept queue full. */
+  readonly #waiting = new Set<Embryo>();
   /** Receive buffer of connections to come: what SYN,ACKs offer, and the most it may become. */
   readonly #window: number;
   readonly #shift: number;
@@ -87,8 +89,18 @@ export class TcpListener extends Socket implements Listening, Offer {
     if (connection === null) return null;
     connection.parent = null;
     connection.announce();
+    this.#invite();
     if (this.#queue.length > 0) this.#tcp.events.post(this, EV_READABLE);
     return connection;
+  }
+
+  /** There is room: ask one whose ACK came too early to repeat it. */
+  #invite(): void {
+    const [embryo] = this.#waiting;
+    if (embryo === undefined) return;
+    this.#waiting.delete(embryo);
+    this.sendSynAck(embryo, this.#tcp.world.now);
+    this.#tcp.touch();
   }
 
   /** Listen no more. Connections nobody has accepted are reset, as Linux does. */
@@ -196,10 +208,7 @@ export class TcpListener extends Socket implements Listening, Offer {
       return true;
     }
     segment.mss = mss;
-    if (segment.hasTimestamp) {
-      const tsOffset = tcp.isn.timestampOffset(packet.dst, packet.src);
-      cookie.decodeOptions(seqAdd(segment.tsEcr, -tsOffset), segment);
-    }
+    if (segment.hasTimestamp) cookie.decodeOptions(segment.tsEcr, segment);
     const agreement = new Agreement().settle(segment, this, this.#shift, packet.src.isV4);
     this.stats.tcpPassiveOpens++;
     this.#create(agreement, irs, iss, -1, false, segment.tsVal, segment, packet, now);
@@ -264,13 +273,15 @@ export class TcpListener extends Socket implements Listening, Offer {
     this.#tcp.wheel.remove(embryo);
     this.#tcp.demux.flows.remove(embryo);
     this.#embryos.delete(embryo);
+    this.#waiting.delete(embryo);
   }
 
   /** Our SYN,ACK is acknowledged: make the connection, unless nobody fetches those that are ready. */
   complete(embryo: Embryo, segment: Segment, packet: Packet, now: number): void {
     if (this.#queue.length >= this.backlog) {
-      // As Linux: as if the ACK were lost. The SYN,ACK goes again, the client acknowledges again.
+      // As if the ACK were lost, as Linux does: the SYN,ACK goes again, at the latest by its timer, and the client acknowledges again.
       this.stats.tcpListenOverflows++;
+      this.#waiting.add(embryo);
       return;
     }
     this.drop(embryo);
