@@ -659,7 +659,11 @@ export class Sender {
     s.minRtt = rtt.min;
     s.recovering = recovering;
     s.timedOut = recovery.state === CA_LOSS;
-    s.cwndLimited = s.timedOut || this.#usage.isLimiting(congestion.cwnd, congestion.ssthresh);
+    // RFC 5681 §3.1: cwnd grows with ACKs that cumulatively acknowledge new data. A SACK alone lets the next segment go, no more.
+    s.cwndLimited =
+      digest.advanced > 0 && (s.timedOut || this.#usage.isLimiting(congestion.cwnd, congestion.ssthresh));
+    // RFC 5681 §3.1 counts bytes cumulatively acknowledged; while the path reorders, SACKs are progress too, as in Linux.
+    s.mayGrow = s.cwndLimited && (digest.advanced > 0 || this.rack.reorderingSeen);
     s.ecnEcho = ecnEcho;
     s.rate = rate.rate;
     s.rateInterval = rate.interval;
@@ -907,17 +911,10 @@ export class Sender {
   }
 
   #armProbe(now: number): void {
-    const { flight, rtt } = this;
-    // Never later than the RTO of the oldest segment would be.
-    const rto = flight.sentAt(flight.first) + rtt.backedOff;
-    const at = now + this.#probeTimeout;
-    if (rto <= at) {
-      this.#timers.clear(TLP);
-      this.#timers.set(RTO, Math.max(rto, now));
-    } else {
-      this.#timers.set(TLP, at);
-      this.#timers.clear(RTO);
-    }
+    // RFC 8985 §7.2: never later than the RTO would expire, and instead of it.
+    const rto = this.#stalledSince + this.rtt.backedOff;
+    this.#timers.set(TLP, Math.max(now, Math.min(now + this.#probeTimeout, rto)));
+    this.#timers.clear(RTO);
   }
 
   #armAfterAck(advanced: boolean, now: number): void {

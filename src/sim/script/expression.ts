@@ -48,7 +48,7 @@ function string(s: Scanner): Expression {
   for (;;) {
     const found = s.take(/"((?:[^"\\]|\\.)*)"/y);
     if (found === null) break;
-    value += unescape(found[1]);
+    value += unquote(found[1]);
     s.accept('...');
   }
   return { kind: 'string', value };
@@ -56,7 +56,7 @@ function string(s: Scanner): Expression {
 
 const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t', '0': '\0', f: '\f', v: '\v' };
 
-const unescape = (text: string): string =>
+const unquote = (text: string): string =>
   text.replace(/\\(?:x([0-9a-fA-F]{2})|(.))/g, (_, hex: string | undefined, other: string) =>
     hex !== undefined ? String.fromCharCode(Number.parseInt(hex, 16)) : (ESCAPES[other] ?? other),
   );

@@ -76,7 +76,7 @@ export class Profile {
 }
 
 /** Applies a value; false when the stack does not do that. */
-type Setting = (profile: Profile, value: string) => boolean | void;
+type Setting = (profile: Profile, value: string) => unknown;
 
 /** Linux's net.ipv4.tcp_syn_retries as a time: 1 + 2 + 4 … s. */
 const synTimeout = (retries: number): number => (2 ** (retries + 1) - 1) * SECOND;
@@ -106,7 +106,7 @@ const CONGESTION: Record<string, string> = { cubic: 'cubic', reno: 'reno', newre
 const congestion: Setting = (profile, value) => {
   if (!Object.hasOwn(CONGESTION, value)) return false;
   profile.tcp.congestion = CONGESTION[value];
-  return undefined;
+  return true;
 };
 
 const LINUX: Readonly<Record<string, Setting>> = {
