@@ -76,10 +76,11 @@ export class Bottleneck {
     if (!this.#isBusy) this.#transmit();
   }
 
-  /** Forget what waits: the cable is cut. */
-  clear(): void {
-    this.#queue.length = 0;
+  /** Forget what waits: the cable is cut. Returns how many frames that were. */
+  clear(): number {
+    const waiting = this.#queue.splice(0).length;
     this.#bytes = 0;
+    return waiting;
   }
 
   #transmit(): void {

@@ -121,7 +121,7 @@ export class Channel {
     this.#isUp = up;
     if (up) return;
     this.#cuts++;
-    this.#bottleneck?.clear();
+    this.counters.cut += this.#bottleneck?.clear() ?? 0;
   }
 
   /** Take `frame`, to do with as the options say. Returns what became of it when that is known at once and not good. */

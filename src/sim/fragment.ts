@@ -2,7 +2,7 @@
 
 import { HEADER } from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
-import { END, isCopied, NOP, OptionCursor } from '../wire/ipv4-options.ts';
+import { isCopied, NOP, OptionCursor } from '../wire/ipv4-options.ts';
 import { viewOf } from './ecn.ts';
 
 /** The pieces of the IPv4 packet in `frame`, none larger than `mtu`. Options that are not to be copied stay with the first one. */
@@ -20,7 +20,7 @@ export function fragments(frame: Uint8Array, mtu: number): Uint8Array[] {
     piece.set(frame.subarray(0, HEADER + header));
     piece.set(frame.subarray(at, at + length), HEADER + header);
     const out = viewOf(piece);
-    if (pieces.length > 0) dropUncopied(out, piece, header);
+    if (pieces.length > 0) dropUncopied(out, piece);
     ipv4.setTotalLength(out, HEADER, header + length);
     const offset = (field & 0x1fff) + ((at - HEADER - header) >> 3);
     out.setUint16(HEADER + 6, (field & ~0x1fff) | offset | (isLast ? 0 : ipv4.MORE_FRAGMENTS));
@@ -32,9 +32,9 @@ export function fragments(frame: Uint8Array, mtu: number): Uint8Array[] {
 }
 
 /** RFC 791 §3.1: only options with the copied flag are in every fragment. */
-function dropUncopied(dv: DataView, piece: Uint8Array, header: number): void {
-  const cursor = new OptionCursor().start(dv, HEADER + ipv4.MIN_HEADER, HEADER + header);
+function dropUncopied(dv: DataView, piece: Uint8Array): void {
+  const cursor = new OptionCursor().start(dv, HEADER);
   while (cursor.next()) {
-    if (cursor.type !== END && !isCopied(cursor.type)) piece.fill(NOP, cursor.off, cursor.off + cursor.length);
+    if (!isCopied(cursor.type)) piece.fill(NOP, cursor.off, cursor.off + cursor.length);
   }
 }

@@ -1,0 +1,300 @@
+// The property every network of ours must have, tried on a random one: over whatever topology and whatever faults, every byte arrives exactly
+// once and in order or the socket errors; nothing hangs; nothing is left behind; counters add up.
+//
+// Invariant: a scenario is a function of its seed and options, down to the last byte on the wire.
+
+import type { TcpConnection } from '../tcp/connection.ts';
+import type { ConnectionOptions } from '../tcp/options.ts';
+import { STATE_NAMES } from '../tcp/states.ts';
+import { SECOND } from '../world.ts';
+import type { Host } from './host.ts';
+import { Network } from './network.ts';
+import { Peer } from './peer.ts';
+import { Random } from './random.ts';
+import { drawTopology, type Topology } from './topology.ts';
+
+export interface ScenarioOptions {
+  /** Clients, 1 … 8; drawn from the seed when left out. */
+  clients?: number;
+  /** Record every frame. */
+  capture?: boolean;
+}
+
+export interface FlowReport {
+  readonly name: string;
+  readonly up: number;
+  readonly down: number;
+  readonly received: { client: number; server: number };
+  readonly error: { client: number; server: number };
+  readonly state: string;
+}
+
+export interface Report {
+  readonly seed: number;
+  readonly topology: string;
+  readonly flows: readonly FlowReport[];
+  /** Simulated ms until the last flow was over, and until nothing at all was left to happen. */
+  readonly done: number;
+  readonly quiet: number;
+  readonly frames: number;
+  readonly retransmissions: number;
+  /** What was wrong; empty when the property held. */
+  readonly failures: readonly string[];
+  readonly network: Network;
+}
+
+/** No flow may take longer: R2 of a SYN and of data, and keep-alives, are all shorter. */
+const PATIENCE = 3600 * 1000;
+/** TIME-WAIT, FIN-WAIT-2, R2, path MTUs and neighbours are all forgotten by then. */
+const AFTERMATH = 3 * 3600 * 1000;
+
+const SIZES = [0, 1, 100, 1460, 5000, 30_000, 100_000, 400_000];
+
+interface Flow {
+  readonly name: string;
+  readonly port: number;
+  readonly client: Peer;
+  server: Peer | null;
+  readonly options: { up: number; down: number };
+  aborted: boolean;
+  refusals: number;
+}
+
+export function scenario(seed: number, options: ScenarioOptions = {}): Report {
+  return new Scenario(seed, options).run();
+}
+
+class Scenario {
+  readonly net: Network;
+  readonly random: Random;
+  readonly topology: Topology;
+  readonly flows: Flow[] = [];
+  readonly failures: string[] = [];
+  readonly #baseline = new Map<Host, number>();
+  readonly #listeners: { close(): void }[] = [];
+
+  constructor(seed: number, options: ScenarioOptions) {
+    this.net = new Network(seed, { capture: options.capture ?? false });
+    this.random = new Random(seed).fork('scenario');
+    const { random } = this;
+    const clients = options.clients ?? random.pick([1, 1, 1, 2, 3]);
+    if (!(Number.isInteger(clients) && clients >= 1 && clients <= 8))
+      throw new RangeError(`scenario: ${clients} clients are not 1 … 8`);
+    this.topology = drawTopology(this.net, random, clients, () => ({ tcp: this.#drawTcp() }));
+    for (const host of this.net.hosts) this.#baseline.set(host, host.stack.memory.used);
+    const count = random.between(1, 4);
+    for (let i = 0; i < count; i++) {
+      const client = random.pick(this.topology.clients);
+      const drawn = { up: random.pick(SIZES), down: random.pick(SIZES) };
+      const start = random.chance(0.3) ? random.between(0, 3000) : 0;
+      this.net.after(start, () => this.#open(i, client, drawn));
+    }
+    this.#count = count;
+  }
+
+  readonly #count: number;
+
+  #drawTcp(): ConnectionOptions {
+    const { random } = this;
+    const options: ConnectionOptions = {
+      congestion: random.pick(['cubic', 'cubic', 'reno', 'bbr']),
+      // Whoever only waits must find out that nobody is there any more.
+      keepAlive: true,
+      keepAliveIdle: 30 * SECOND,
+      keepAliveInterval: 10 * SECOND,
+      keepAliveCount: 5,
+    };
+    if (random.chance(0.1)) options.sack = false;
+    if (random.chance(0.1)) options.timestamps = false;
+    if (random.chance(0.1)) options.windowScaling = false;
+    if (random.chance(0.15)) options.recvBuffer = random.pick([2048, 4096, 16_384, 65_536]);
+    if (random.chance(0.15)) options.sendBuffer = random.pick([4096, 16_384, 65_536]);
+    if (random.chance(0.2)) options.noDelay = true;
+    if (random.chance(0.1)) options.lossDetection = 'sack';
+    return options;
+  }
+
+  #open(index: number, from: Host, options: { up: number; down: number }): void {
+    const { random, topology } = this;
+    const port = 1000 + index;
+    const name = `${from.name}→${topology.server.name}:${port}`;
+    const draw = () =>
+      random.chance(0.15) ? { bytes: random.between(100, 20_000), every: random.pick([1, 20]) } : undefined;
+    const after = (delay: number, action: () => void): void => {
+      this.net.after(delay, action);
+    };
+    const { up, down } = options;
+    const serverReads = draw();
+    const listener = topology.server.stack.tcp.listen({ port });
+    if (typeof listener === 'number') {
+      this.failures.push(`${name}: listen failed with ${listener}`);
+      return;
+    }
+    this.#listeners.push(listener);
+    const connection = from.stack.tcp.connect({ remote: topology.server.address, remotePort: port });
+    if (typeof connection === 'number') {
+      this.failures.push(`${name}: connect failed with ${connection}`);
+      return;
+    }
+    const clientOptions = { length: up, sends: 2 * index, expects: 2 * index + 1, reads: draw(), after };
+    const flow: Flow = {
+      name,
+      port,
+      client: new Peer(connection, clientOptions),
+      server: null,
+      options,
+      aborted: false,
+      refusals: 0,
+    };
+    this.flows.push(flow);
+    listener.owner = {
+      onEvents: () => {
+        for (let accepted = listener.accept(); accepted !== null; accepted = listener.accept()) {
+          // An old duplicate of a SYN, acknowledged by chance, would be a second connection.
+          if (flow.server !== null) {
+            flow.refusals++;
+            accepted.abort();
+            continue;
+          }
+          const peer = { length: down, sends: 2 * index + 1, expects: 2 * index, reads: serverReads, after };
+          flow.server = new Peer(accepted, peer);
+          flow.server.write();
+        }
+      },
+    };
+    if (random.chance(0.07))
+      after(random.between(0, 3000), () => {
+        const victim = random.chance(0.5) ? flow.client : flow.server;
+        if (victim === null || victim.isDone) return;
+        flow.aborted = true;
+        victim.connection.abort();
+      });
+  }
+
+  run(): Report {
+    const { net, failures } = this;
+    const isOver = (): boolean => this.flows.length + failures.length >= this.#count && this.flows.every(isFlowOver);
+    const released = new Set<Peer>();
+    const inTime = net.run(PATIENCE, () => {
+      for (const { client, server } of this.flows) for (const peer of [client, server]) release(peer, released);
+      return isOver();
+    });
+    const done = net.elapsed;
+    if (!inTime) {
+      for (const flow of this.flows) if (!isFlowOver(flow)) failures.push(`${flow.name} hangs: ${describe(flow)}`);
+    }
+    for (const flow of this.flows) this.#judge(flow);
+    for (const listener of this.#listeners) listener.close();
+    // From here on nothing may happen but endings; then nothing at all.
+    const end = net.elapsed + AFTERMATH;
+    let isQuiet = false;
+    while (!isQuiet && net.elapsed < end) {
+      for (const { server } of this.flows) release(server, released);
+      isQuiet = !net.step();
+    }
+    if (!isQuiet) failures.push('something goes on for ever');
+    const quiet = net.elapsed;
+    for (const host of net.hosts) this.#expectNothingLeft(host);
+    this.#addUp();
+    const sum = (of: (host: Host) => number): number => net.hosts.reduce((total, host) => total + of(host), 0);
+    return {
+      seed: net.seed,
+      topology: this.topology.description,
+      flows: this.flows.map(reportOf),
+      done,
+      quiet,
+      frames: sum(({ stack }) => stack.stats.ifOutFrames),
+      retransmissions: sum(({ stack }) => stack.stats.tcpRetransSegs),
+      failures,
+      network: net,
+    };
+  }
+
+  /** Every byte exactly once and in order, or an error. */
+  #judge(flow: Flow): void {
+    const { client, server, name, options } = flow;
+    const ends: [string, Peer | null, number][] = [
+      ['server', server, options.up],
+      ['client', client, options.down],
+    ];
+    for (const [side, peer, expected] of ends) {
+      if (peer === null) continue;
+      if (peer.fault !== '') this.failures.push(`${name}: at the ${side} ${peer.fault}`);
+      if (peer.received > expected) this.failures.push(`${name}: ${side} got ${peer.received} bytes of ${expected}`);
+      if (peer.ended && peer.error === 0 && peer.received !== expected)
+        this.failures.push(`${name}: ${side} got an end after ${peer.received} of ${expected} bytes`);
+    }
+    if (client.ended && client.error === 0 && server === null && !flow.aborted)
+      this.failures.push(`${name}: the client was served by nobody`);
+  }
+
+  /** Connections, timers, ring pages and table entries are back to what they were. */
+  #expectNothingLeft(host: Host): void {
+    const { stack, name } = host;
+    const expectZero = (what: string, value: number): void => {
+      if (value !== 0) this.failures.push(`${name}: ${value} ${what} left`);
+    };
+    expectZero('flows', stack.tcp.demux.flows.size);
+    expectZero('entries in TIME-WAIT', stack.tcp.timeWait.size);
+    expectZero('listeners', stack.tcp.listeners().length);
+    expectZero('connections counted as established', stack.stats.tcpCurrEstab);
+    expectZero('illegal transitions', stack.stats.tcpIllegalTransitions);
+    expectZero('bytes of memory', stack.memory.used - (this.#baseline.get(host) ?? 0));
+    if (stack.nextDeadline() !== Infinity) this.failures.push(`${name}: a timer is left at ${stack.nextDeadline()} µs`);
+  }
+
+  #addUp(): void {
+    const { net, failures } = this;
+    for (const { outward, homeward } of net.cables) {
+      for (const { counters: c, from, to } of [outward, homeward]) {
+        const ends = c.delivered + c.lost + c.overflowed + c.codelDropped + c.tooBig + c.cut + c.filtered;
+        if (c.frames + c.duplicated !== ends)
+          failures.push(`${from.name}→${to.name}: ${c.frames} + ${c.duplicated} frames in, ${ends} out`);
+      }
+    }
+    for (const { stack, name, ports } of net.hosts) {
+      const { stats } = stack;
+      const arrived = net.cables
+        .flatMap(({ outward, homeward }) => [outward, homeward])
+        .filter(({ to }) => ports.includes(to))
+        .reduce((sum, { counters }) => sum + counters.delivered, 0);
+      if (stats.ifInFrames !== arrived)
+        failures.push(`${name}: ${arrived} frames arrived, ${stats.ifInFrames} counted`);
+      const opened = this.flows.filter(({ client }) =>
+        client.connection.local.equals(net.hosts.find((h) => h.name === name)?.address ?? client.connection.remote),
+      );
+      if (name !== this.topology.server.name && stats.tcpActiveOpens !== opened.length)
+        failures.push(`${name}: ${opened.length} connections opened, ${stats.tcpActiveOpens} counted`);
+    }
+  }
+}
+
+/** The user has what it wanted, or never will: it closes its socket. */
+function release(peer: Peer | null, released: Set<Peer>): void {
+  if (peer === null || released.has(peer) || !(peer.isDone || peer.closed)) return;
+  released.add(peer);
+  peer.connection.release();
+}
+
+const isPeerOver = (peer: Peer | null): boolean =>
+  peer === null || peer.isDone || peer.closed || isAborted(peer.connection);
+const isAborted = (connection: TcpConnection): boolean => connection.state === 0;
+const isFlowOver = ({ client, server }: Flow): boolean => isPeerOver(client) && isPeerOver(server);
+
+const describe = ({ client, server }: Flow): string =>
+  [client, server]
+    .map((peer, i) => {
+      const who = i === 0 ? 'client' : 'server';
+      if (peer === null) return `no ${who}`;
+      return `${who} ${STATE_NAMES[peer.connection.state]}, sent ${peer.sent}/${peer.options.length}, received ${peer.received}`;
+    })
+    .join('; ');
+
+const reportOf = (flow: Flow): FlowReport => ({
+  name: flow.name,
+  up: flow.options.up,
+  down: flow.options.down,
+  received: { client: flow.client.received, server: flow.server?.received ?? 0 },
+  error: { client: flow.client.error, server: flow.server?.error ?? 0 },
+  state: flow.aborted ? 'aborted' : describe(flow),
+});
