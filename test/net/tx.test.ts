@@ -75,6 +75,25 @@ test('trap: fragments still point at their bytes while later packets join the ba
   }
 });
 
+test('fragments find room for their headers however full the batch is', () => {
+  for (let filler = 1000; filler <= 2000; filler += 40) {
+    const host = benchHost({ mtu: 9000 });
+    const socket = host.stack.udp.open();
+    const lengths = [...new Array<number>(51).fill(8900), filler, 65_507, 100, 65_507];
+    for (const length of lengths) socket.send(bytes(length), 0, length, address('10.9.0.1'), 9);
+    host.stack.flush();
+    const datagrams = new Map<number, Uint8Array[]>();
+    for (const frame of host.frames()) {
+      const id = (frame[18] << 8) | frame[19];
+      datagrams.set(id, [...(datagrams.get(id) ?? []), frame]);
+    }
+    const joined = [...datagrams.values()].map((frames) => join(frames).slice(8));
+    same(joined.map((whole) => whole.length).join(), lengths.join(), () => `filler ${filler}`);
+    for (const whole of joined) sameBytes(whole, bytes(whole.length), () => `filler ${filler}`);
+    host.net.close();
+  }
+});
+
 test('with DF what does not fit is refused with EMSGSIZE, and nothing is sent (RFC 1191 §6.1)', () => {
   const host = benchHost();
   const socket = host.stack.udp.open();

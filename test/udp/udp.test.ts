@@ -259,6 +259,19 @@ test('the receive buffer is bounded, drops are counted, and what was kept is in 
   expect(socket.pendingCount).toBe(Math.floor(10_000 / 64));
 });
 
+test('the datagram taken last stays whole while others come in', () => {
+  const host = benchHost({ mtu: 9000 });
+  const socket = host.stack.udp.open();
+  socket.bind(null, 9);
+  host.inject(arriving(bytes(3000, 1)));
+  const held = socket.receive();
+  for (let salt = 2; salt < 6; salt++) {
+    host.inject(arriving(bytes(3000, salt)));
+    expect(held?.data).toEqual(bytes(3000, 1));
+  }
+  for (let salt = 2; salt < 6; salt++) expect(socket.receive()?.data).toEqual(bytes(3000, salt));
+});
+
 test('any mix of sending, receiving and holding on to the last datagram gives every byte back, as a plain queue would', () => {
   for (let seed = 1; seed <= 8; seed++) {
     const entropy = new SeededEntropy(seed);
