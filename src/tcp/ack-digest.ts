@@ -98,7 +98,7 @@ export class AckDigest {
       const upTo = whole ? end : ack;
       const flags = flight.flags(slot);
       if ((flags & REC_SACKED) === 0) {
-        this.#deliver(slot, (upTo - flight.start(slot)) | 0, upTo, flags, recoveryPoint);
+        this.#deliver(slot, (upTo - flight.start(slot)) | 0, upTo, flags, recoveryPoint, true);
         if ((flags & REC_EVER_RETRANS) === 0) {
           const sentAt = flight.sentAt(slot);
           if (this.oldestSentAt < 0) this.oldestSentAt = sentAt;
@@ -189,7 +189,7 @@ export class AckDigest {
       const flags = flight.flags(slot);
       const length = flight.length(slot);
       const upTo = flight.end(slot);
-      this.#deliver(slot, length, upTo, flags, recoveryPoint);
+      this.#deliver(slot, length, upTo, flags, recoveryPoint, false);
       if ((flags & REC_EVER_RETRANS) === 0 && this.sackedSentAt < 0) this.sackedSentAt = flight.sentAt(slot);
       if (flight.sacked === 0 || seqGt(upTo, this.highSacked)) this.highSacked = upTo;
       flight.markSacked(slot);
@@ -197,10 +197,10 @@ export class AckDigest {
     }
   }
 
-  #deliver(slot: number, length: number, end: Seq, flags: number, recoveryPoint: Seq): void {
+  #deliver(slot: number, length: number, end: Seq, flags: number, recoveryPoint: Seq, cumulative: boolean): void {
     this.delivered += length;
     this.#rate.onDelivered(this.#flight, slot, length, this.now);
-    this.#rack.onDelivered(this.#flight.sentAt(slot), end, (flags & REC_EVER_RETRANS) !== 0, this.now);
+    this.#rack.onDelivered(this.#flight.sentAt(slot), end, (flags & REC_EVER_RETRANS) !== 0, cumulative, this.now);
     if ((flags & REC_EVER_RETRANS) !== 0) return;
     if (seqLeq(end, recoveryPoint)) this.originalDelivered = true;
     const sentAt = this.#flight.sentAt(slot);

@@ -55,8 +55,8 @@ export class Rack {
     this.#tsEcr = segment.tsEcr;
   }
 
-  /** Steps 2 and 3: the segment that ends at `end` and was last sent at `sentAt` has been delivered. */
-  onDelivered(sentAt: number, end: Seq, retransmitted: boolean, now: number): void {
+  /** Steps 2 and 3: the segment that ends at `end` and was last sent at `sentAt` has been delivered, in order or not. */
+  onDelivered(sentAt: number, end: Seq, retransmitted: boolean, cumulative: boolean, now: number): void {
     // Step 3, detect data segment reordering: something below the highest delivered arrives, and it is not a retransmission.
     if (!this.#fackValid || seqGt(end, this.#fack)) {
       this.#fack = end;
@@ -69,8 +69,8 @@ export class Rack {
     const rtt = now - sentAt;
     if (retransmitted) {
       // Step 2: is it the retransmission that was delivered, or the original? The timestamp says so, else a round trip
-      // shorter than any seen does.
-      if (this.#hasTs && ((this.#tsEcr - this.#stamp(sentAt)) | 0) < 0) return;
+      // shorter than any seen does. The ACK of something out of order echoes what came before it (RFC 7323 §4.3 (C)).
+      if (cumulative && this.#hasTs && ((this.#tsEcr - this.#stamp(sentAt)) | 0) < 0) return;
       if (rtt < this.#minRtt) return;
     }
     this.rtt = rtt;
@@ -122,6 +122,11 @@ export class Rack {
       const next = flight.after(slot);
       const sentAt = flight.sentAt(slot);
       if (sentAt > this.xmitTime || (sentAt === this.xmitTime && seqGeq(flight.end(slot), this.endSeq))) break;
+      // Sent in one batch with what was delivered: a retransmission may have left before it or after, so it says nothing.
+      if (sentAt === this.xmitTime && (flight.flags(slot) & REC_RETRANS) !== 0) {
+        slot = next;
+        continue;
+      }
       const remaining = sentAt + this.rtt + this.reoWnd - now;
       if (remaining <= 0) {
         if ((flight.flags(slot) & REC_RETRANS) !== 0) this.lostRetransmits++;

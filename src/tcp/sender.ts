@@ -660,8 +660,7 @@ export class Sender {
     s.recovering = recovering;
     s.timedOut = recovery.state === CA_LOSS;
     // RFC 5681 §3.1: cwnd grows with ACKs that cumulatively acknowledge new data. A SACK alone lets the next segment go, no more.
-    s.cwndLimited =
-      digest.advanced > 0 && (s.timedOut || this.#usage.isLimiting(congestion.cwnd, congestion.ssthresh));
+    s.cwndLimited = digest.advanced > 0 && (s.timedOut || this.#usage.isLimiting(congestion.cwnd, congestion.ssthresh));
     // RFC 5681 §3.1 counts bytes cumulatively acknowledged; while the path reorders, SACKs are progress too, as in Linux.
     s.mayGrow = s.cwndLimited && (digest.advanced > 0 || this.rack.reorderingSeen);
     s.ecnEcho = ecnEcho;

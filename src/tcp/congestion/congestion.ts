@@ -28,8 +28,10 @@ export class AckSample {
   srtt = 0;
   /** Infinity before the first sample. */
   minRtt = Infinity;
-  /** cwnd was what held the sender back lately: only then may it grow (RFC 9438 §5.8, RFC 7661). */
+  /** cwnd was what held the sender back lately (RFC 9438 §5.8, RFC 7661). */
   cwndLimited = false;
+  /** And the ACK is progress by which cwnd may grow: it acknowledges something new. */
+  mayGrow = false;
   /** Fast recovery or CWR is in progress: PRR governs cwnd, unless the controller `ownsRecovery`. */
   recovering = false;
   /** After a timeout, until everything sent before it is acknowledged. */

@@ -60,7 +60,7 @@ export class Cubic implements CongestionControl {
         this.hystart.onAck(sample);
         if (this.hystart.done) this.ssthresh = this.cwnd; // RFC 9406 §4.2
       }
-      if (!sample.cwndLimited) return;
+      if (!sample.mayGrow) return;
       const wanted = initial ? this.hystart.growth(acked) : acked;
       const grow = Math.min(wanted, Math.max(0, this.ssthresh - this.cwnd));
       this.cwnd += grow;
@@ -68,7 +68,7 @@ export class Cubic implements CongestionControl {
       acked -= grow;
     }
     // RFC 9438 §5.8: no growth while something else is the limit. The epoch's clock stops with it, see onIdle.
-    if (!sample.cwndLimited || acked <= 0) return;
+    if (!sample.mayGrow || acked <= 0) return;
     this.#avoid(acked, sample);
   }
 

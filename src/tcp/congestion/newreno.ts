@@ -25,7 +25,7 @@ export class NewReno implements CongestionControl {
   }
 
   onAck(sample: AckSample): void {
-    if (sample.recovering || !sample.cwndLimited) return;
+    if (sample.recovering || !sample.mayGrow) return;
     let acked = sample.acked;
     if (this.cwnd < this.ssthresh) {
       // RFC 5681 §3.1 (2); all bytes of a stretch ACK count, or a receiver that coalesces would slow us down.
