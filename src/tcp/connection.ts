@@ -40,7 +40,6 @@ import type { TimerOwner } from './timers.ts';
 import { DELACK, FINWAIT2, KEEPALIVE, Timers } from './timers.ts';
 
 // How long a lone request may wait for the answer its ACK rides on.
-const CHALLENGE_INTERVAL = 500 * MILLISECOND;
 const INTERACTIVE = 40 * MILLISECOND;
 const FRAGMENTATION_NEEDED = 4;
 
@@ -64,6 +63,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   released = false;
   maxSndWnd = 0;
   lastAnswer = -Infinity;
+  readonly answerInterval: number;
   /** When anything last arrived, µs. */
   lastReceivedAt = 0;
   /** Negative errno of the last soft ICMP error, 0 for none: why a time-out probably happened (RFC 9293 §3.9.2.2, SHLD-25). */
@@ -110,6 +110,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     this.sack = options.sack ?? defaults.sack;
     this.timestamps = options.timestamps ?? defaults.timestamps;
     this.maxSegment = options.maxSegment ?? defaults.maxSegment;
+    this.answerInterval = defaults.answerInterval;
     this.#keepAlive = options.keepAlive ?? defaults.keepAlive;
     this.#keepAliveIdle = options.keepAliveIdle ?? defaults.keepAliveIdle;
     this.#keepAliveInterval = options.keepAliveInterval ?? defaults.keepAliveInterval;
@@ -229,8 +230,8 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   }
 
   challenge(now: number): void {
-    // RFC 5961 §7: one per connection and half second, and a budget for the whole stack.
-    if (now - this.#lastChallenge < CHALLENGE_INTERVAL || !this.#tcp.challenges.take(now)) return;
+    // RFC 5961 §7: one per connection and interval, and a budget for the whole stack.
+    if (now - this.#lastChallenge < this.answerInterval || !this.#tcp.challenges.take(now)) return;
     this.#lastChallenge = now;
     this.stats.tcpChallengeAck++;
     this.receiver.ackNow = true;
@@ -444,7 +445,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
       default: {
         const bits = this.sender.onTimer(kind, now);
         // RFC 9293 §3.8.3 (MUST-20): at R1 have IP look for another way, at R2 give up.
-        if ((bits & TIMEOUT_R1) !== 0) this.path.neighbor = null;
+        if ((bits & TIMEOUT_R1) !== 0) this.path.doubt();
         if ((bits & TIMEOUT_R2) !== 0) this.#timeOut();
       }
     }

@@ -6,7 +6,6 @@
 import { ECONNREFUSED, ECONNRESET } from '../errno.ts';
 import type { Stats } from '../stats.ts';
 import { seqAdd, seqGt, seqLeq, seqLt } from '../wire/seq.ts';
-import { MILLISECOND } from '../world.ts';
 import type { Receiver } from './receiver.ts';
 import { ACCEPTABLE, GOT_FIN, PROBE } from './receiver.ts';
 import type { Segment } from './segment.ts';
@@ -14,10 +13,6 @@ import { ACK, FIN, RST, SYN, URG } from './segment.ts';
 import type { Sender } from './sender.ts';
 import { ACK_FIN } from './sender.ts';
 import * as states from './states.ts';
-
-// RFC 5961 §7: at most one answer per connection in this time to empty segments out of window, so that two ends which find each
-// other's ACKs unacceptable do not answer for ever. Linux: tcp_invalid_ratelimit.
-const ANSWER_INTERVAL = 500 * MILLISECOND;
 
 /** What the procedure needs of the connection. */
 export interface Machine {
@@ -29,6 +24,11 @@ export interface Machine {
   maxSndWnd: number;
   /** When an empty unacceptable segment was last answered, µs. */
   lastAnswer: number;
+  /**
+   * RFC 5961 §7: at most one answer in this time to empty segments out of window, so that two ends which find each other's ACKs
+   * unacceptable do not answer for ever.
+   */
+  readonly answerInterval: number;
   /** The user has let go: text has nobody to go to. */
   readonly released: boolean;
   transition(event: number): void;
@@ -113,7 +113,7 @@ function isSynAckOfSimultaneousOpen(machine: Machine, segment: Segment): boolean
 /** Owe an ACK for a segment that was not acceptable. */
 function answer(machine: Machine, segment: Segment, now: number): void {
   if (segment.length === 0 && (segment.flags & (SYN | FIN)) === 0) {
-    if (now - machine.lastAnswer < ANSWER_INTERVAL) return;
+    if (now - machine.lastAnswer < machine.answerInterval) return;
     machine.lastAnswer = now;
   }
   machine.receiver.reject(segment);

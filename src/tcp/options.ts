@@ -44,6 +44,8 @@ export interface TcpOptions extends ConnectionOptions {
   synAckRetries?: number;
   /** Challenge ACKs per second (RFC 5961 §7). */
   challengeAcks?: number;
+  /** Least time between two answers of one connection to segments it cannot accept (RFC 5961 §7). Linux: tcp_invalid_ratelimit. */
+  answerInterval?: number;
   /** Resets per second in answer to segments that belong to no connection. */
   resets?: number;
 }
@@ -95,6 +97,7 @@ export function resolveOptions(options: TcpOptions): ResolvedTcpOptions {
     synQueue: 1024,
     synAckRetries: 7,
     challengeAcks: 1000,
+    answerInterval: 500 * MILLISECOND,
     resets: 1000,
     ...definedOf(options),
     recvBuffer: options.recvBuffer ?? 0,
@@ -109,6 +112,7 @@ export function resolveOptions(options: TcpOptions): ResolvedTcpOptions {
   at('timeWait', 0, Infinity);
   at('timeWaitMax', 0, Infinity);
   at('finWait2', MILLISECOND, Infinity);
+  at('answerInterval', 0, Infinity);
   at('synQueue', 0, Infinity);
   at('synAckRetries', 0, 255);
   at('maxSegment', 0, 65_535);

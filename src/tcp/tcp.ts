@@ -62,7 +62,12 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
     this.demux = new Demux(entropy);
     this.isn = new IsnGenerator(entropy);
     this.ports = new EphemeralPorts(this.options.firstPort, this.options.lastPort, this.isn, entropy);
-    this.timeWait = new TimeWaitTable(this, this.options.timeWait, this.options.timeWaitMax);
+    this.timeWait = new TimeWaitTable(
+      this,
+      this.options.timeWait,
+      this.options.timeWaitMax,
+      this.options.answerInterval,
+    );
     this.challenges = new ChallengeBudget(this.options.challengeAcks, entropy);
     this.#resets = new TokenBucket(this.options.resets, this.options.resets);
   }

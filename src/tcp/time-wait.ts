@@ -12,14 +12,10 @@ import { Timer } from '../time/wheel.ts';
 import type { Address } from '../wire/address.ts';
 import type { Seq } from '../wire/seq.ts';
 import { seqAdd, seqGt, seqLeq, seqLt } from '../wire/seq.ts';
-import { MILLISECOND } from '../world.ts';
 import type { Endpoint } from './demux.ts';
 import type { Segment } from './segment.ts';
 import { ACK, FIN, RST, SYN } from './segment.ts';
 import { TIME_WAIT } from './states.ts';
-
-// RFC 5961 §7 leaves the limit to us: one answer per half second and connection to what is out of window, as Linux.
-const ANSWER_INTERVAL = 500 * MILLISECOND;
 
 /** What a connection leaves behind. */
 export interface Remains {
@@ -97,14 +93,17 @@ export class TimeWaitTable extends Timer {
   /** 2 MSL, µs. */
   readonly #duration: number;
   readonly #limit: number;
+  readonly #answerInterval: number;
   #head: TimeWaitEntry | null = null;
   #tail: TimeWaitEntry | null = null;
 
-  constructor(host: TimeWaitHost, duration: number, limit: number) {
+  /** @param answerInterval least time between two answers to what is out of window (RFC 5961 §7) */
+  constructor(host: TimeWaitHost, duration: number, limit: number, answerInterval: number) {
     super();
     this.#host = host;
     this.#duration = duration;
     this.#limit = limit;
+    this.#answerInterval = answerInterval;
   }
 
   /** Remember `remains` for 2 MSL (MUST-13). Null when the table is full or 2 MSL is 0: then the connection is simply gone. */
@@ -144,8 +143,9 @@ export class TimeWaitTable extends Timer {
       this.#host.acknowledge(entry, packet, now);
       return;
     }
-    if (!isOld && inWindow && segment.seqLength === 0 && (flags & SYN) === 0) return; // a stray ACK tells us nothing
-    if (now - entry.lastAnswer < ANSWER_INTERVAL) return;
+    // RFC 9293 §3.10.7.4: a stray ACK tells us nothing, and what has no ACK at all is dropped ("fifth").
+    if (!isOld && inWindow && (flags & SYN) === 0 && (segment.seqLength === 0 || (flags & ACK) === 0)) return;
+    if (now - entry.lastAnswer < this.#answerInterval) return;
     entry.lastAnswer = now;
     this.#host.acknowledge(entry, packet, now);
   }

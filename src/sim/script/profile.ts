@@ -48,6 +48,7 @@ export class Profile {
     this.tcp.synAckRetries = 3;
     // FreeBSD has 30 ms and 200 ms of slop on top of the smoothed RTT.
     this.tcp.minRto = 230 * MILLISECOND;
+    this.tcp.answerInterval = 0; // it counts challenge ACKs per second instead of spacing them
   }
 
   /** What the scripts' own `defaults.sh` sets on Linux. */
@@ -173,7 +174,9 @@ const LINUX: Readonly<Record<string, Setting>> = {
   'net.ipv4.tcp_abort_on_overflow': only('0'),
   'net.ipv4.tcp_mtu_probing': only('0'),
   'net.ipv4.tcp_thin_linear_timeouts': only('0'),
-  'net.ipv4.tcp_invalid_ratelimit': only('500'),
+  'net.ipv4.tcp_invalid_ratelimit': (p, v) => {
+    p.tcp.answerInterval = Number(v) * MILLISECOND;
+  },
   'net.ipv4.tcp_shrink_window': only('0'),
   'net.ipv4.tcp_notsent_lowat': only('4294967295', '-1'),
   'net.ipv4.ip_default_ttl': (p, v) => {
