@@ -7,6 +7,7 @@ import { register as registerArp } from './arp.ts';
 import { register as registerBuildAddon } from './build-addon.ts';
 import { register as registerDump } from './dump.ts';
 import { register as registerIpcalc } from './ipcalc.ts';
+import { register as registerList } from './list.ts';
 import { register as registerPing } from './ping.ts';
 import { register as registerRoute } from './route.ts';
 import { register as registerScript } from './script.ts';
@@ -46,6 +47,7 @@ DEBUG=tapstack:* prints what goes on inside. Exit status: 0 done, 1 failed, 2 as
     );
 
   registerUp(program);
+  registerList(program);
   registerPing(program);
   registerTraceroute(program);
   registerArp(program);

@@ -6,17 +6,23 @@ import { listSockets, networkNamespace, type SocketEntry } from './directory.ts'
 import { ControlError, LineReader, MAX_REPLY, parseReply } from './protocol.ts';
 import { isServed } from './server.ts';
 
+/** The sockets somebody answers at. Those that a dead stack left behind are removed. */
+export async function liveStacks(): Promise<SocketEntry[]> {
+  const live: SocketEntry[] = [];
+  for (const entry of listSockets()) {
+    if (await isServed(entry.path)) live.push(entry);
+    else rmSync(entry.path, { force: true });
+  }
+  return live;
+}
+
 /**
  * The socket of the stack meant by `wanted` (a TAP name, or TAP@NAMESPACE), or of the only one running. A stack in our own
  * network namespace is preferred to those elsewhere.
  * @throws ControlError when there is none, or more than one
  */
 export async function findStack(wanted?: string): Promise<string> {
-  const live: SocketEntry[] = [];
-  for (const entry of listSockets()) {
-    if (await isServed(entry.path)) live.push(entry);
-    else rmSync(entry.path, { force: true });
-  }
+  const live = await liveStacks();
   const label = (entry: SocketEntry): string => `${entry.tap}@${entry.namespace}`;
   const named = live.filter((entry) => wanted === undefined || entry.tap === wanted || label(entry) === wanted);
   if (named.length === 0) {

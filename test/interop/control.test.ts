@@ -3,7 +3,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import type { NeighborView, RouteView, SocketView } from '../../src/control/views.ts';
+import type { NeighborView, RouteView, SocketView, StackView } from '../../src/control/views.ts';
 import { filesIn, HOST, STACK, TAP, useHost } from '../support/interop.ts';
 import type { Result } from '../support/netns.ts';
 
@@ -29,6 +29,19 @@ test('the control socket is its owner’s alone', () => {
   expect(socket).toMatch(new RegExp(`^${TAP}@\\d+\\.sock$`));
   expect(statSync(directory).mode & 0o777).toBe(0o700);
   expect(statSync(join(directory, socket)).mode & 0o777).toBe(0o600);
+});
+
+test('list names the stack, its process and what it serves', async () => {
+  const [stack, ...more] = await json<StackView[]>('list');
+  expect(more).toEqual([]);
+  expect(stack).toMatchObject({
+    tap: TAP,
+    addresses: [`${STACK}/24`],
+    mtu: 1500,
+    services: ['http', 'echo', 'discard'],
+  });
+  expect(stack.pid).toBe(host.stack.child.pid);
+  expect((await tapstack('list')).stdout).toMatch(/^Stack.*\ntap0 +10\.9\.0\.2\/24 /);
 });
 
 test('arp lists, adds and deletes', async () => {
