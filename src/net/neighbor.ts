@@ -81,6 +81,13 @@ export class Neighbor extends Timer {
     if (this.state === STALE || this.state === DELAY || this.state === PROBE) this.#reachable();
   }
 
+  /** Packets sent through this neighbour go unanswered: ask again when it is next used (RFC 1122 §2.3.2.1, §3.3.1.4). */
+  doubt(): void {
+    if (this.state !== REACHABLE) return;
+    this.state = STALE;
+    this.#arm(this.#table.now + STALE_LIFETIME);
+  }
+
   /** Keep `frame` (virtio header first) until the address is resolved. */
   enqueue(frame: Uint8Array): void {
     const table = this.#table;

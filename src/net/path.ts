@@ -65,6 +65,11 @@ export class Path {
     this.neighbor?.confirm();
   }
 
+  /** Our packets go unanswered: the next hop may be gone (RFC 1122 §3.3.1.4). */
+  doubt(): void {
+    this.neighbor?.doubt();
+  }
+
   /** The link-layer address of a broadcast or multicast path (RFC 1112 §6.4). */
   get groupMac(): number {
     return this.kind === BROADCAST ? MAC_BROADCAST : 0x01005e000000 + (this.nextHop & 0x7fffff);

@@ -122,6 +122,21 @@ test('a bare FIN that overtakes data waits for it', () => {
   expect(d.state).toBe('CLOSE-WAIT');
 });
 
+test('a FIN behind bytes that did not fit the window does not count until it comes again', () => {
+  const d = new Dialogue({ server: { recvBuffer: 1000 } });
+  d.user.paused = true;
+  d.say({ flags: FIN | ACK, data: pattern(0, 1400) });
+  expect(d.take().at(-1)).toMatchObject({ ack: d.seq + 1000, window: 0 });
+  expect(d.state).toBe('ESTABLISHED');
+  d.user.resume();
+  d.take();
+  expect(d.user.ended).toBe(false);
+  d.say({ flags: FIN | ACK, seq: d.seq + 1000, data: pattern(1000, 400) });
+  expect(d.take().at(-1)?.ack).toBe(d.seq + 1401);
+  expect(d.user.received).toBe(1400);
+  expect(d.state).toBe('CLOSE-WAIT');
+});
+
 test('a FIN sent again is acknowledged again, and the user hears of it once', () => {
   const d = new Dialogue();
   d.say({ flags: FIN | ACK });

@@ -99,6 +99,16 @@ test('data nobody acknowledges ends the connection at R2, not before 100 s — R
   expect(d.stack.tcp.demux.flows.size).toBe(0);
 });
 
+test('at R1 IP is told to doubt the next hop — RFC 9293 §3.8.3 (M20, S10)', () => {
+  const d = new Dialogue();
+  const { stats } = d.stack;
+  const asked = stats.arpOutRequests;
+  d.user.send(100);
+  d.wait(20 * SECOND); // less than an entry is believed without confirmation
+  expect(stats.arpOutRequests).toBeGreaterThan(asked);
+  expect(d.state).toBe('ESTABLISHED');
+});
+
 test('the user sets R2 — RFC 9293 §3.10.2 (M21), RFC 5482', () => {
   const d = new Dialogue();
   d.connection.userTimeout = 5 * SECOND;

@@ -65,6 +65,21 @@ test('simultaneous open of two stacks — RFC 9293 §3.5 (M10)', () => {
   expect(a.stack.tcp.demux.flows.size + b.stack.tcp.demux.flows.size).toBe(2);
 });
 
+test('a FIN on the SYN of a simultaneous open waits for its repetition, text is kept — RFC 9293 §3.10.7.3', () => {
+  const peer = new RawPeer();
+  const user = peer.connect();
+  user.endOnEnd = false;
+  user.paused = true;
+  const syn = peer.one();
+  peer.send({ flags: SYN | FIN, seq: 900, data: 'abc' });
+  expect(peer.take().at(-1)).toMatchObject({ flags: 'S.', seq: syn.seq, ack: 904 });
+  expect(user.connection.readable).toBe(3);
+  peer.send({ flags: ACK | FIN, seq: 904, ack: syn.seq + 1 });
+  expect(peer.take().at(-1)).toMatchObject({ flags: '.', ack: 905 });
+  expect(user.state).toBe('CLOSE-WAIT');
+  expect(peer.stack.stats.tcpIllegalTransitions).toBe(0);
+});
+
 test('an option counts only when both sides sent it: no scale is applied to the peer’s window without ours — RFC 7323 §2.2', () => {
   const d = new Dialogue({ synOptions: [...mss(1460), ...wscale(7)], window: 100, server: { windowScaling: false } });
   expect(d.synAck.windowScale).toBe(-1);
