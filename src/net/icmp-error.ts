@@ -1,4 +1,5 @@
-// What an ICMP error says, on its way to the transport whose packet it quotes — RFC 792, RFC 1122 §3.2.2.
+// What an ICMP error says, on its way to the transport whose packet it quotes — RFC 792, RFC 1122 §3.2.2, §3.2.2.4 (time
+// exceeded), §3.2.2.5 (parameter problem).
 //
 // One scratch object per stack, refilled for every message: clone what is kept.
 

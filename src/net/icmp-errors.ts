@@ -1,4 +1,4 @@
-// The errors we send — RFC 792, with the rules of RFC 1122 §3.2.2 and RFC 1812 §4.3.2 about when to keep silent.
+// The errors we send — RFC 792, with the rules of RFC 1122 §3.2.2, §3.3.8 and RFC 1812 §4.3.2 about when to keep silent.
 
 import type { Stack } from '../stack.ts';
 import type { Ipv4 } from '../wire/address.ts';

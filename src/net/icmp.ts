@@ -88,7 +88,7 @@ export class Icmp {
       case icmpv4.PARAMETER_PROBLEM:
         this.#errorReport(packet);
         return;
-      // Source quench: RFC 6633 §5. Anything unknown: RFC 1122 §3.2.2, silently.
+      // Source quench: RFC 6633 §5 (M55). Information requests: RFC 1122 §3.2.2.7. Anything unknown: RFC 1122 §3.2.2, silently.
     }
   }
 

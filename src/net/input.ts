@@ -113,7 +113,7 @@ export class Input {
       return;
     }
     if (packet.destination === FOREIGN) {
-      stats.dropForwardingOff++; // RFC 1122 §3.2.1.3: not for us, and we are no router
+      stats.dropForwardingOff++; // RFC 1122 §3.1, §3.2.1.3: not for us, and we are no router; counted, as all that is dropped
       return;
     }
     if (packet.destination === UNICAST && packet.linkBroadcast) {

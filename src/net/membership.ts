@@ -1,7 +1,7 @@
 // Multicast groups a NIC listens to, and what routers and switches are told about it — RFC 1112 §7.1, RFC 3376, RFC 2236 §3.
 //
 // We speak IGMPv3, all sources, and fall back to what an older querier on the link understands (RFC 3376 §7.2). Every host is in
-// 224.0.0.1, for ever and without saying so (RFC 1112 §4).
+// 224.0.0.1, for ever and without saying so (RFC 1112 §4, RFC 1122 §3.3.7).
 //
 // Invariant: a group is listened to while its count is positive; one that is left stays in the table until its leave has been said.
 

@@ -31,7 +31,7 @@ export class Packet {
   readonly dst = new Address();
   /** UNICAST, BROADCAST or MULTICAST: what kind of address `dst` is. */
   destination = UNICAST;
-  /** True when the link-layer destination was not an individual address (RFC 1122 §3.2.2). */
+  /** True when the link-layer destination was not an individual address (RFC 1122 §2.4, §3.2.2). */
   linkBroadcast = false;
   /** The device vouches for the TCP or UDP checksum, or it never crossed a wire. */
   checksumVerified = false;

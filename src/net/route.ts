@@ -1,4 +1,4 @@
-// The routing table: longest prefix, then lowest metric — RFC 1122 §3.3.1, RFC 1812 §5.2.4.3.
+// The routing table, filled by hand (RFC 1122 §3.3.1.6): longest prefix, then lowest metric — RFC 1122 §3.3.1, RFC 1812 §5.2.4.3.
 //
 // Routes lie in one map per prefix length, from network to the routes that share it in order of metric, so a lookup costs one probe
 // per prefix length in use. Paths cache what they were told and ask again when `generation` has changed.
@@ -107,7 +107,7 @@ export class RouteTable {
       let dead: Route | null = null;
       for (const route of list) {
         if (!route.nic.up) continue;
-        // RFC 1122 §3.3.1.4: a gateway that does not answer is passed over while there is another.
+        // RFC 1122 §3.3.1.4, §3.3.1.5: a gateway that does not answer is passed over while there is another.
         if (route.gateway !== null && route.nic.neighbors.hasFailed(route.gateway)) dead ??= route;
         else if (best === null) best = route;
         else if (local !== null && route.metric === best.metric && !best.nic.owns(local) && route.nic.owns(local))

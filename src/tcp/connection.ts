@@ -32,7 +32,7 @@ import { PROTOCOL_TCP, send } from './output.ts';
 import { GOT_DATA, GOT_FIN, Receiver } from './receiver.ts';
 import type { Segment } from './segment.ts';
 import { ACK, FIN, PSH, RST, SYN } from './segment.ts';
-import { ACK_DRAINED, ACK_NEW, ACK_WRITABLE, Sender, TIMEOUT_R1, TIMEOUT_R2 } from './sender.ts';
+import { ACK_DRAINED, ACK_NEW, ACK_WRITABLE, Sender, TIMEOUT_R1, TIMEOUT_R2, TIMEOUT_WRITABLE } from './sender.ts';
 import * as states from './states.ts';
 import type { Tcp } from './tcp.ts';
 import type { Remains } from './time-wait.ts';
@@ -66,7 +66,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   readonly answerInterval: number;
   /** When anything last arrived, µs. */
   lastReceivedAt = 0;
-  /** Negative errno of the last soft ICMP error, 0 for none: why a time-out probably happened (RFC 9293 §3.9.2.2, SHLD-25). */
+  /** Negative errno of the last soft ICMP error, 0 for none: why a time-out probably happened (RFC 9293 §3.9.2.2, MUST-47, SHLD-25). */
   softError = 0;
   readonly windowScaling: boolean;
   readonly sack: boolean;
@@ -116,7 +116,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     this.#keepAliveInterval = options.keepAliveInterval ?? defaults.keepAliveInterval;
     this.#keepAliveCount = options.keepAliveCount ?? defaults.keepAliveCount;
     path.ttl = options.ttl ?? defaults.ttl; // MUST-49
-    path.tos = options.tos ?? defaults.tos; // MUST-48
+    path.tos = options.tos ?? defaults.tos; // MUST-48, passed on as it is (SHLD-22)
     path.dontFragment = true;
     this.sender.tsOffset = tcp.isn.timestampOffset(this.local, this.remote);
     this.#mtu = path.mtu;
@@ -446,6 +446,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
         const bits = this.sender.onTimer(kind, now);
         // RFC 9293 §3.8.3 (MUST-20): at R1 have IP look for another way, at R2 give up.
         if ((bits & TIMEOUT_R1) !== 0) this.path.doubt();
+        if ((bits & TIMEOUT_WRITABLE) !== 0) this.#post(EV_WRITABLE);
         if ((bits & TIMEOUT_R2) !== 0) this.#timeOut();
       }
     }
@@ -643,7 +644,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   }
 
   set tos(tos: number) {
-    this.path.tos = tos;
+    this.path.tos = tos; // RFC 9293 §3.9.1.9 (SHLD-21)
   }
 
   get recvBuffer(): number {
@@ -678,7 +679,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
       }
       return;
     }
-    // RFC 5927 §5.2: a hard error ends only a connection that is not open yet; MUST-56: a soft one never does. That our own link
+    // RFC 5927 §5.2: a hard error ends only a connection that is not open yet (SHLD-26); MUST-56: a soft one never does. That our own link
     // cannot reach the next hop is no rumour but a fact.
     if (this.connecting && (error.hard || error.fromSelf)) {
       this.transition(states.TIMEOUT);

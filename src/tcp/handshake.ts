@@ -59,13 +59,13 @@ export function windowShift(maxBuffer: number): number {
 
 const headersOf = (path: Path): number => (path.remote.isV4 ? IPV4_HEADERS : IPV6_HEADERS);
 
-/** The MSS option we send: what the interface carries, whatever the path does (RFC 9293 §3.7.1, MUST-67, RFC 6691). */
+/** The MSS option we send: what the interface carries, whatever the path does (RFC 9293 §3.7.1, SHLD-6, MUST-67, RFC 6691). */
 export function offeredMss(path: Path, maxSegment: number): number {
   const mss = Math.min(0xffff, path.nic.mtu - headersOf(path));
   return maxSegment > 0 ? Math.min(mss, maxSegment) : mss;
 }
 
-/** Payload bytes we may put in one segment: Eff.snd.MSS less the options every segment carries (RFC 9293 §3.7.1, MUST-16). */
+/** Payload bytes we may put in one segment: Eff.snd.MSS less the options every segment carries (RFC 9293 §3.7.1, MUST-16). Segments are filled up to it (SHLD-28). */
 export function effectiveMss(peerMss: number, path: Path, timestamps: boolean, maxSegment: number): number {
   let mss = Math.min(peerMss, path.mtu - headersOf(path));
   if (maxSegment > 0) mss = Math.min(mss, maxSegment);

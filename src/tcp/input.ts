@@ -188,7 +188,7 @@ function checkAck(machine: Machine, segment: Segment, now: number): boolean {
   return true;
 }
 
-/** Sixth, check the URG bit: data stays inline (RFC 6093), the user learns where it ends (MUST-32). */
+/** Sixth, check the URG bit: data stays inline (RFC 6093), the user learns where it ends (MUST-30, MUST-32). */
 function checkUrgent(machine: Machine, segment: Segment): void {
   if ((segment.flags & URG) === 0 || !states.canReceive(machine.state)) return;
   if (machine.receiver.urge(segment)) machine.onUrgent();

@@ -39,7 +39,7 @@ export class IsnGenerator {
 
   /** ISN for a connection that opens at `now` (µs). */
   isn(local: Address, localPort: number, remote: Address, remotePort: number, now: number): Seq {
-    // RFC 9293 §3.4.1 (MUST-8, SHLD-1)
+    // RFC 9293 §3.4.1 (MUST-8, MUST-9, SHLD-1)
     return (Math.floor(now / 4) + this.hash(TWEAK_ISN, 0, local, localPort, remote, remotePort)) | 0;
   }
 

@@ -117,7 +117,7 @@ export function parse(packet: Packet, segment: Segment): boolean {
   segment.gsoSize = packet.gsoSize;
   segment.count = packet.gsoSize > 0 ? Math.ceil(segment.length / packet.gsoSize) : 1;
   segment.congestionExperienced = (packet.tos & 3) === 3;
-  // Malformed options end the parse, not the segment: what came before them counts (RFC 9293 §3.1, MUST-7).
+  // In any segment (RFC 9293 §3.1, MUST-5). Malformed ones end the parse, not the segment: what came before them counts (MUST-7).
   options.parse(dv, off + tcp.MIN_HEADER, off + header, segment);
   return true;
 }

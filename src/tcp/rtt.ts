@@ -46,7 +46,7 @@ export class Rtt {
     return this.srtt > 0;
   }
 
-  /** What the timer is set to now: doubled for each expiry (RFC 6298 §5.5), bounded (§2.5). */
+  /** What the timer is set to now: doubled for each expiry (RFC 6298 §5.5, MUST-19), bounded (§2.5). */
   get backedOff(): number {
     return this.backoff === 0 ? this.rto : Math.min(this.rto * 2 ** Math.min(this.backoff, 32), this.#maxRto);
   }

@@ -24,7 +24,7 @@ export class Segment {
   flags = 0;
   /** The window field as it stands in the header. */
   window = 0;
-  /** SEG.WND: the window field shifted by the peer's scale (RFC 7323 §2.3); never shifted on a SYN. */
+  /** SEG.WND: the window field shifted by the peer's scale (RFC 7323 §2.3); never shifted on a SYN; unsigned, so up to 2^30 (M1, REC-1). */
   windowScaled = 0;
   /** The urgent pointer, relative to `seq`; only meaningful with URG set. */
   urgentPointer = 0;

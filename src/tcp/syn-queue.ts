@@ -110,7 +110,7 @@ export class Embryo extends Timer implements Endpoint {
     listener.complete(this, segment, packet, now);
   }
 
-  /** No ACK yet: the SYN,ACK again, until R2 for SYNs (RFC 1122 §4.2.3.5). */
+  /** No ACK yet: the SYN,ACK again, until R2 for SYNs (RFC 1122 §4.2.3.5, MUST-22). */
   override onTimer(now: number): void {
     const listener = this.#listener;
     if (this.retries >= listener.synAckRetries) {

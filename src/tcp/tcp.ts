@@ -103,7 +103,7 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
 
   // ── Commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Passive OPEN: RFC 9293 §3.10.1. A negative errno when the address is not ours or taken. */
+  /** Passive OPEN: RFC 9293 §3.10.1; connections there are stay as they are (MUST-41). A negative errno when the address is not ours or taken. */
   listen(options: ListenOptions): TcpListener | number {
     const local = options.local?.clone() ?? new AddressClass().setV4(0);
     if (checkPort(options.port, 0) < 0) return EINVAL;
@@ -189,7 +189,7 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
     else this.refuse(segment, packet);
   }
 
-  /** An ICMP error that quotes a segment of ours — RFC 9293 §3.9.2.2, RFC 5927. */
+  /** An ICMP error that quotes a segment of ours — RFC 9293 §3.9.2.2 (MUST-54), RFC 5927. */
   icmpError(error: IcmpError): void {
     if (error.quotedLength < 8) return;
     const { dv, off } = error;

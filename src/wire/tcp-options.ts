@@ -78,7 +78,7 @@ export function parse(dv: DataView, off: number, end: number, into: OptionFields
       off++;
       continue;
     }
-    // RFC 9293 §3.1: all options but END and NOP have a length (MUST-68); an illegal one is survived (MUST-7).
+    // RFC 9293 §3.1: END and NOP are single octets (MUST-4), wherever they stand (MUST-64). All others have a length (MUST-68); an illegal one is survived (MUST-7).
     const length = off + 1 < end ? dv.getUint8(off + 1) : 0;
     if (length < 2 || off + length > end) return found | FOUND_MALFORMED;
     found |= parseOne(dv, off, kind, length, into);

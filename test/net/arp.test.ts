@@ -45,7 +45,7 @@ test('a probe with no sender address is answered and teaches nothing (RFC 5227 �
   expect(host.nic.neighbors.size).toBe(0);
 });
 
-test('an entry we have is updated by whatever its owner says, for us or not (RFC 826 merge)', () => {
+test('an entry we have is updated by whatever its owner says, for us or not (RFC 826 merge; ARP10)', () => {
   const host = benchHost(unknown);
   host.inject(arpFrame({ sender: '10.9.0.1', target: '10.9.0.2' }));
   host.inject(arpFrame({ sender: '10.9.0.1', target: '10.9.0.1', senderMac: 0x020000000099 }));
@@ -78,7 +78,7 @@ test('a static entry is never overwritten by what the wire says', () => {
   expect(host.nic.neighbors.find(ip('10.9.0.1'))).toMatchObject({ mac: PEER_MAC, state: PERMANENT });
 });
 
-test('packets wait for the answer, in order and copied, and leave as soon as it comes (RFC 1122 §2.3.2.2)', () => {
+test('packets wait for the answer, in order and copied, and leave as soon as it comes (RFC 1122 §2.3.2.2; ARP4, ARP5, ARP9)', () => {
   const host = benchHost(unknown);
   const ping = ask(host);
   for (let seq = 2; seq <= 4; seq++) ping.sendEcho(address('10.9.0.1'), seq, new Uint8Array(4));
@@ -94,7 +94,7 @@ test('packets wait for the answer, in order and copied, and leave as soon as it 
   expect(host.nic.neighbors.queuedBytes).toBe(0);
 });
 
-test('a destination is asked for at most once per second, backing off, whatever is sent to it (RFC 1122 §2.3.2.1)', () => {
+test('a destination is asked for at most once per second, backing off, whatever is sent to it (RFC 1122 §2.3.2.1; ARP2, ROUTE6)', () => {
   const host = benchHost(unknown);
   const ping = ask(host);
   const asked: number[] = [];
@@ -187,7 +187,7 @@ test('the table is bounded: what leads nowhere goes first, static entries never'
   expect(host.nic.neighbors.find(ip('10.9.0.11'))).toBe(null);
 });
 
-test('an entry nobody uses is forgotten (RFC 1122 §2.3.2.1)', () => {
+test('an entry nobody uses is forgotten (RFC 1122 §2.3.2.1; ARP1)', () => {
   const host = benchHost(unknown);
   host.inject(arpFrame({ sender: '10.9.0.1', target: '10.9.0.2' }));
   host.net.run(601 * SECOND);

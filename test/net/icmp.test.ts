@@ -24,7 +24,7 @@ const UNREACHABLE = '10.9.0.2 > 10.9.0.1 icmp port unreachable 44';
 const complaint = (type: number, code: number, rest: number, quoted: Uint8Array, from = '10.9.0.1'): Uint8Array =>
   frame(ipPacket({ src: from, payload: icmpMessage(type, code, rest, quoted) }));
 
-test('an error quotes the packet as far as 576 bytes allow (RFC 1812 §4.3.2.3), with TOS 0xc0 (§4.3.2.5)', () => {
+test('an error quotes the packet as far as 576 bytes allow (RFC 1812 §4.3.2.3), with TOS 0xc0 (§4.3.2.5; ICMP2)', () => {
   const host = benchHost();
   const big = ipPacket({ protocol: 17, payload: udpDatagram(5, 9, new Uint8Array(1000).fill(3)) });
   host.link.incoming.push(frame(big));
@@ -35,7 +35,7 @@ test('an error quotes the packet as far as 576 bytes allow (RFC 1812 §4.3.2.3),
   expect(answer.subarray(14 + 28)).toEqual(big.subarray(0, 548));
 });
 
-test('no error is sent about an error, a broadcast, a multicast, a later fragment or a source that is no host (RFC 1122 §3.2.2)', () => {
+test('no error is sent about an error, a broadcast, a multicast, a later fragment or a source that is no host (RFC 1122 §3.2.2; ICMP4, ICMP5, ICMP6, ICMP7)', () => {
   const host = benchHost();
   const silent = [
     frame(ipPacket({ payload: icmpMessage(3, 3, 0, closed({ src: '10.9.0.2', dst: '10.9.0.1' })) })),
@@ -70,7 +70,7 @@ test('errors are rate limited for one destination and for all together (RFC 1812
   expect(replies).toBe(500);
 });
 
-test('echo to a broadcast is not answered, unless asked for (RFC 1122 §3.2.2.6)', () => {
+test('echo to a broadcast is not answered, unless asked for (RFC 1122 §3.2.2.6; ICMP26)', () => {
   const ping = frame(ipPacket({ dst: '10.9.0.255', payload: icmpMessage(8, 0, 1) }), BROADCAST_MAC);
   expect(benchHost().inject(ping)).toEqual([]);
   const willing = benchHost({ stack: { icmp: { respondToBroadcast: true } } });
@@ -114,7 +114,7 @@ test('an address mask request is answered only when asked for (RFC 1122 §3.2.2.
   expect([...agent.frames()[0].subarray(42, 46)]).toEqual([255, 255, 255, 0]);
 });
 
-test('source quench changes nothing (RFC 6633, (M55))', () => {
+test('source quench changes nothing (RFC 6633, (M55); ICMP16)', () => {
   const host = benchHost();
   const socket = host.stack.udp.open();
   socket.connect(address('10.9.0.1'), 9);
@@ -145,7 +145,7 @@ function behindGateway(): BenchHost {
 const via = (host: BenchHost, to: string): number =>
   host.stack.routes.lookup(ip(to), null, host.net.clock.now)?.gateway ?? 0;
 
-test('a redirect is believed only from the gateway in use, to a neighbour, about a packet of ours (RFC 1122 §3.2.2.2)', () => {
+test('a redirect is believed only from the gateway in use, to a neighbour, about a packet of ours (RFC 1122 §3.2.2.2; ICMP14, ICMP15)', () => {
   const ours = ipPacket({
     src: '10.9.0.2',
     dst: '192.0.2.1',
@@ -200,7 +200,7 @@ test('a redirect is believed only from the gateway in use, to a neighbour, about
   expect(via(stubborn, '192.0.2.1')).toBe(gate);
 });
 
-test('errors reach the echo socket whose request they quote: who, what, which request', () => {
+test('errors reach the echo socket whose request they quote: who, what, which request (ICMP3, ICMP17, ICMP22, ICMP23)', () => {
   const host = behindGateway();
   const ping = host.stack.icmp.open() as IcmpSocket;
   const other = host.stack.icmp.open() as IcmpSocket;
@@ -232,7 +232,7 @@ test('an error about a packet we cannot have sent is ignored (RFC 5927 §4)', ()
   expect(socket.takeError()).toMatchObject({ errno: ECONNREFUSED, type: 3, code: 3, remotePort: 9 });
 });
 
-test('"fragmentation needed" lowers the path MTU, by plateaus when no MTU is named, never below 552, and for ten minutes (RFC 1191)', () => {
+test('"fragmentation needed" lowers the path MTU, by plateaus when no MTU is named, never below 552, and for ten minutes (RFC 1191; ICMP31)', () => {
   for (const [mtu, expected] of [
     [1400, 1400],
     [0, 1492],

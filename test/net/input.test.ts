@@ -57,7 +57,7 @@ test('a tagged frame is dropped by an untagged NIC, and a NIC in a VLAN takes an
   expect(tagged.inject(tag(5))).toEqual([`vlan 5 ${REPLY}`]);
 });
 
-test('trap: payload that looks like Ethernet padding is kept, and padding is not payload (RFC 894)', () => {
+test('trap: payload that looks like Ethernet padding is kept, and padding is not payload (RFC 894; ARP6)', () => {
   const host = benchHost();
   const socket = host.stack.udp.open();
   socket.bind(null, 9);
@@ -87,7 +87,7 @@ test('a bad header checksum is dropped in silence (RFC 1122 §3.2.1.2)', () => {
   expect(dropped(host, frame(withByte(echo(), 8, 63)))).toBe('dropIpChecksum');
 });
 
-test('sources no host can have are dropped (RFC 1122 §3.2.1.3, RFC 1812 §5.3.7)', () => {
+test('sources no host can have are dropped (RFC 1122 §3.2.1.3, RFC 1812 §5.3.7; IP4, UDP11)', () => {
   const host = benchHost();
   for (const src of [
     '0.0.0.0',
@@ -108,7 +108,7 @@ test('trap: a packet from our own address that comes from outside is dropped (LA
   expect(dropped(host, frame(echo({ src: '10.9.0.2' })))).toBe('dropMartianSource');
 });
 
-test('destinations that are nobody, loopback or somebody else are dropped (RFC 1122 §3.2.1.3)', () => {
+test('destinations that are nobody, loopback or somebody else are dropped (RFC 1122 §3.2.1.3; IP3, IP8, IP9)', () => {
   const host = benchHost();
   expect(dropped(host, frame(echo({ dst: '127.0.0.1' })))).toBe('dropMartianDestination');
   expect(dropped(host, frame(echo({ dst: '0.0.0.0' })))).toBe('dropMartianDestination');
@@ -116,12 +116,12 @@ test('destinations that are nobody, loopback or somebody else are dropped (RFC 1
   expect(dropped(host, frame(echo({ dst: '224.0.0.9' })))).toBe('dropNotForUs');
 });
 
-test('a unicast packet in a broadcast frame is dropped (RFC 1122 §3.3.6)', () => {
+test('a unicast packet in a broadcast frame is dropped (RFC 1122 §3.3.6; ARP8, CAST3)', () => {
   const host = benchHost();
   expect(dropped(host, frame(echo(), BROADCAST_MAC))).toBe('dropMartianDestination');
 });
 
-test('directed, old-style and limited broadcasts and 224.0.0.1 reach a socket; a /31 has no broadcast (RFC 3021 §2.2)', () => {
+test('directed, old-style and limited broadcasts and 224.0.0.1 reach a socket; a /31 has no broadcast (RFC 3021 §2.2; CAST1, CAST5)', () => {
   const host = benchHost();
   const socket = host.stack.udp.open();
   socket.bind(null, 9);
@@ -135,20 +135,20 @@ test('directed, old-style and limited broadcasts and 224.0.0.1 reach a socket; a
   expect(point.inject(frame(echo({ src: '10.9.0.3' })))).toEqual(['10.9.0.2 > 10.9.0.3 icmp echo reply 8']);
 });
 
-test('an unknown protocol is answered with protocol unreachable (RFC 1122 §3.2.2.1)', () => {
+test('an unknown protocol is answered with protocol unreachable (RFC 1122 §3.2.2.1; ICMP8, ICMP11)', () => {
   const host = benchHost();
   const sent = host.inject(frame(ipPacket({ protocol: 99, payload: new Uint8Array(20) })));
   expect(sent).toEqual(['10.9.0.2 > 10.9.0.1 icmp protocol unreachable 48']);
   expect(host.stack.stats.dropUnknownProtocol).toBe(1);
 });
 
-test('unknown options are ignored (RFC 1122 §3.2.1.8 (M50))', () => {
+test('unknown options are ignored (RFC 1122 §3.2.1.8 (M50); IP15, IP18)', () => {
   const host = benchHost();
   const options = Uint8Array.from([0x5e, 4, 9, 9, 1, 1, 0, 0]);
   expect(host.inject(frame(echo({ options })))).toEqual([REPLY]);
 });
 
-test('a malformed option is answered with a parameter problem that points at it (RFC 1122 §3.2.1.8)', () => {
+test('a malformed option is answered with a parameter problem that points at it (RFC 1122 §3.2.1.8; ICMP19)', () => {
   const cases: [number[], number][] = [
     [[0x5e, 0, 0, 0], 21], // length 0: trap, a walker that does not advance
     [[0x5e, 1, 0, 0], 21],
@@ -170,7 +170,7 @@ test('a malformed option is answered with a parameter problem that points at it 
   }
 });
 
-test('source-routed packets are dropped unless they are allowed (RFC 1122 §3.3.5)', () => {
+test('source-routed packets are dropped unless they are allowed (RFC 1122 §3.3.5; IP19)', () => {
   const route = (pointer: number): Uint8Array => Uint8Array.from([131, 7, pointer, 10, 9, 0, 77, 0]);
   expect(dropped(benchHost(), frame(echo({ options: route(8) })))).toBe('dropSourceRoute');
   const willing = benchHost({ stack: { acceptSourceRoute: true } });
@@ -187,7 +187,7 @@ test('source-routed packets are dropped unless they are allowed (RFC 1122 §3.3.
   ]);
 });
 
-test('record route and timestamp of an echo request come back with us in them (RFC 1122 §3.2.2.6, ping -R)', () => {
+test('record route and timestamp of an echo request come back with us in them (RFC 1122 §3.2.2.6, ping -R; ICMP24)', () => {
   const host = benchHost();
   const route = Uint8Array.from([7, 11, 8, 10, 9, 0, 1, 0, 0, 0, 0, 0]);
   host.link.incoming.push(frame(echo({ options: route })));

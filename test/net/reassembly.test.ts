@@ -29,7 +29,7 @@ function shuffle<T>(items: T[], seed: number): T[] {
   return items;
 }
 
-test('fragments make the datagram in any order, cut anywhere, repeated or not (RFC 791 §3.2, RFC 1122 §3.3.2)', () => {
+test('fragments make the datagram in any order, cut anywhere, repeated or not (RFC 791 §3.2, RFC 1122 §3.3.2; FRAG1)', () => {
   for (let seed = 1; seed <= 60; seed++) {
     const entropy = new SeededEntropy(seed);
     const pick = (below: number): number => (entropy.int32() >>> 0) % below;
@@ -49,7 +49,7 @@ test('fragments make the datagram in any order, cut anywhere, repeated or not (R
   }
 });
 
-test('the largest datagram of all, 65,515 bytes of payload, comes together', () => {
+test('the largest datagram of all, 65,515 bytes of payload, comes together (FRAG2, FRAG5, FRAG6)', () => {
   const host = benchHost();
   const socket = listen(host);
   const whole = datagram(65507);
@@ -138,7 +138,7 @@ test('tiny fragments of eight bytes are put together, since RFC 791 allows them'
   expect(socket.receive()?.data).toEqual(whole.subarray(8));
 });
 
-test('after 60 s an unfinished datagram is given up, with time exceeded if fragment zero came (RFC 1122 §3.3.2)', () => {
+test('after 60 s an unfinished datagram is given up, with time exceeded if fragment zero came (RFC 1122 §3.3.2; FRAG3, FRAG4)', () => {
   const whole = datagram(3000);
   const first = benchHost();
   first.inject(piece(whole, 0, 800));

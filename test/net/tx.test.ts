@@ -36,7 +36,7 @@ function join(frames: Uint8Array[]): Uint8Array {
   return whole.subarray(0, total);
 }
 
-test('what does not fit is cut into fragments that make the whole again, at any MTU (RFC 791 §3.2)', () => {
+test('what does not fit is cut into fragments that make the whole again, at any MTU (RFC 791 §3.2; FRAG9)', () => {
   for (const mtu of [68, 296, 576, 1500, 9000]) {
     const host = benchHost({ mtu });
     const socket = host.stack.udp.open();
@@ -94,7 +94,7 @@ test('fragments find room for their headers however full the batch is', () => {
   }
 });
 
-test('with DF what does not fit is refused with EMSGSIZE, and nothing is sent (RFC 1191 §6.1)', () => {
+test('with DF what does not fit is refused with EMSGSIZE, and nothing is sent (RFC 1191 §6.1; FRAG7)', () => {
   const host = benchHost();
   const socket = host.stack.udp.open();
   socket.dontFragment = true;
@@ -208,7 +208,7 @@ test('a NIC that is down sends and receives nothing, and its routes are passed o
   expect(typeof host.stack.paths.resolve(address('10.9.0.1'))).toBe('object');
 });
 
-test('routing: longest prefix, then metric; the source fits the next hop; what is not ours cannot be a source (RFC 1122 §3.3.1, §3.3.4.3)', () => {
+test('routing: longest prefix, then metric; the source fits the next hop; what is not ours cannot be a source (RFC 1122 §3.3.1, §3.3.4.3; IP5, IP6, ROUTE1, ROUTE3, ROUTE7, ROUTE9, UDP12, M44)', () => {
   const host = benchHost();
   const { stack, nic } = host;
   nic.addAddress(ip('10.8.0.2'), 16, { acd: 'off' });
@@ -285,7 +285,7 @@ test('longest-prefix lookup agrees with trying every route, for any table', () =
   }
 });
 
-test('a gateway that does not answer is passed over while there is another (RFC 1122 §3.3.1.4)', () => {
+test('a gateway that does not answer is passed over while there is another (RFC 1122 §3.3.1.4; ROUTE4, ROUTE5)', () => {
   const host = benchHost({ peerKnown: false });
   const { stack, nic } = host;
   nic.neighbors.pin(ip('10.9.0.9'), PEER_MAC);

@@ -6,7 +6,7 @@ import { twoStacks } from '../support/two-stacks.ts';
 
 const bytes = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => i * 7);
 
-test('an echo request is answered with the same identifier, sequence number and data (RFC 1122 §3.2.2.6)', () => {
+test('an echo request is answered with the same identifier, sequence number and data (RFC 1122 §3.2.2.6; ICMP20, ICMP21, ROUTE2, ROUTE8)', () => {
   for (const offload of [0, undefined]) {
     const { a, b, net } = twoStacks({ offload });
     const ping = a.stack.icmp.open() as IcmpSocket;

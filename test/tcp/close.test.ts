@@ -320,7 +320,7 @@ function timeWaiting(options: ConstructorParameters<typeof Dialogue>[0] = {}): D
   return d;
 }
 
-test('TIME-WAIT: a FIN again is acknowledged and starts 2 MSL anew — RFC 9293 §3.10.7.4, eighth', () => {
+test('TIME-WAIT: a FIN again is acknowledged and starts 2 MSL anew — RFC 9293 §3.10.7.4, eighth (M13)', () => {
   const d = timeWaiting();
   d.wait(50 * SECOND);
   d.say({ flags: FIN | ACK, seq: d.seq - 1 });

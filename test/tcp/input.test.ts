@@ -321,7 +321,7 @@ test('Christmas-tree segments in every state neither throw nor make an illegal t
   }
 });
 
-test('scaled windows are read with the peer’s scale', () => {
+test('scaled windows are read with the peer’s scale (M1, REC-1)', () => {
   const d = new Dialogue({ synOptions: [...mss(1460), ...wscale(3)], window: 1000 });
   d.say({ window: 2000 });
   expect(d.connection.sender.sndWnd).toBe(16_000);

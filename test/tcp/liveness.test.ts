@@ -48,7 +48,7 @@ test('keep-alive is off unless asked for, and then waits two hours — RFC 9293 
   expect(probe.data.length).toBe(0);
 });
 
-test('an answered probe starts the idle time anew; one lost probe kills nothing; all lost end it with ETIMEDOUT and a reset (M27, M29)', () => {
+test('an answered probe starts the idle time anew; one lost probe kills nothing; all lost end it with ETIMEDOUT and a reset (M27, M29, S12)', () => {
   const d = new Dialogue();
   d.connection.setKeepAlive(true, 10 * SECOND, SECOND, 3);
   d.wait(10 * SECOND);
@@ -138,7 +138,7 @@ test('a zero window whose probes are answered keeps the connection open for ever
   expect(d.connection.sender.allSent).toBe(true);
 });
 
-test('a soft ICMP error is remembered, never fatal, and explains the time-out — RFC 9293 §3.9.2.2 (M56, S25)', () => {
+test('a soft ICMP error is remembered, never fatal, and explains the time-out — RFC 9293 §3.9.2.2 (M47, M54, M56, S25)', () => {
   const d = new Dialogue();
   d.connection.userTimeout = 5 * SECOND;
   d.user.send(100);
@@ -150,7 +150,7 @@ test('a soft ICMP error is remembered, never fatal, and explains the time-out �
   expect(d.user.error).toBe(EHOSTUNREACH);
 });
 
-test('a hard ICMP error ends a connection that is opening, and only that — RFC 5927 §5.2', () => {
+test('a hard ICMP error ends a connection that is opening, and only that — RFC 5927 §5.2 (M54, S26)', () => {
   const peer = new RawPeer();
   const user = peer.connect();
   const syn = peer.one();

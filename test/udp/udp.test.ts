@@ -39,7 +39,7 @@ function pair(offload?: number) {
   return { a, b, net, server, client: a.stack.udp.open() };
 }
 
-test('datagrams of any length arrive whole, with who sent them, where to and when', () => {
+test('datagrams of any length arrive whole, with who sent them, where to and when (UDP8)', () => {
   for (const offload of [undefined, 0]) {
     const { a, b, net, server, client } = pair(offload);
     client.ttl = 33;
@@ -62,7 +62,7 @@ test('datagrams of any length arrive whole, with who sent them, where to and whe
   }
 });
 
-test('a wrong checksum is dropped and counted, a zero one accepted (RFC 1122 §4.1.3.4), and ours is always there', () => {
+test('a wrong checksum is dropped and counted, a zero one accepted (RFC 1122 §4.1.3.4), and ours is always there (UDP5, UDP6, UDP7)', () => {
   const host = benchHost();
   const socket = host.stack.udp.open();
   socket.bind(null, 9);
@@ -85,7 +85,7 @@ test('a wrong checksum is dropped and counted, a zero one accepted (RFC 1122 §4
   expect(zero).toBe(1);
 });
 
-test('a length below eight or beyond the packet is dropped; bytes behind it are not payload', () => {
+test('a length below eight or beyond the packet is dropped; bytes behind it are not payload (UDP14)', () => {
   const host = benchHost();
   const socket = host.stack.udp.open();
   socket.bind(null, 9);
@@ -113,7 +113,7 @@ test('a closed port is answered with port unreachable, but not to a broadcast (R
   expect(host.stack.stats.dropUdpNoPort).toBe(2);
 });
 
-test('port unreachable is ECONNREFUSED on a connected socket, once, and a report on an unconnected one (RFC 1122 §4.1.3.3)', () => {
+test('port unreachable is ECONNREFUSED on a connected socket, once, and a report on an unconnected one (RFC 1122 §4.1.3.3; ICMP12, UDP4)', () => {
   const { b, net, client } = pair();
   const heard: number[] = [];
   client.owner = { onEvents: (events) => heard.push(events) };
@@ -166,7 +166,7 @@ test('a connected socket hears its peer only, and its port stays free for others
   expect(client.receive()).not.toBe(null);
 });
 
-test('binding: EADDRINUSE where addresses overlap, unless both share; EADDRNOTAVAIL for what is not ours; EINVAL twice', () => {
+test('binding: EADDRINUSE where addresses overlap, unless both share; EADDRNOTAVAIL for what is not ours; EINVAL twice (UDP9)', () => {
   const { stack } = benchHost();
   const open = (local: string | null, port: number, reuseAddr = false): number =>
     stack.udp.open().bind(local === null ? null : address(local), port, { reuseAddr });
@@ -217,7 +217,7 @@ test('a datagram goes to the socket of its very address before one for any addre
   expect(any.send(bytes(1), 0, 1, address('10.9.0.1'), 5, address('10.9.0.99'))).toBe(EADDRNOTAVAIL);
 });
 
-test('broadcasting needs permission (EACCES), reaches every sharer, ourselves too, and leaves as a broadcast frame', () => {
+test('broadcasting needs permission (EACCES), reaches every sharer, ourselves too, and leaves as a broadcast frame (CAST2)', () => {
   const { a, b, net, server } = pair();
   const sharers = [b.stack.udp.open(), b.stack.udp.open()];
   for (const socket of sharers) expect(socket.bind(null, 4444, { reuseAddr: true })).toBe(0);
@@ -300,7 +300,7 @@ test('any mix of sending, receiving and holding on to the last datagram gives ev
   }
 });
 
-test('multicast: joining hears a group, leaving does not, TTL is one, and our own members hear us (RFC 1112 §6, §7)', () => {
+test('multicast: joining hears a group, leaving does not, TTL is one, and our own members hear us (RFC 1112 §6, §7; CAST4)', () => {
   const { a, b, net } = twoStacks();
   const group = address('239.1.2.3');
   const listen = (stack: typeof a.stack): UdpSocket => {
