@@ -6,6 +6,7 @@
 // Invariant: the bytes [start, end) are in the ring; end - start <= capacity.
 
 import type { Memory } from '../mem/memory.ts';
+import { blockSize, MIN_BLOCK } from '../mem/memory.ts';
 import { Ring } from '../mem/ring.ts';
 import type { Seq } from '../wire/seq.ts';
 
@@ -85,6 +86,11 @@ export class SendBuffer {
 
   #reserve(length: number): boolean {
     const { ring } = this;
-    return length <= ring.capacity || ring.reserve(Math.max(length, MIN_RING), this.start, this.end);
+    if (length <= ring.capacity) return true;
+    for (let want = Math.max(length, MIN_RING); want > ring.capacity; want = blockSize(want) / 2) {
+      if (ring.reserve(want, this.start, this.end)) return length <= ring.capacity;
+      if (want <= MIN_BLOCK) break;
+    }
+    return false;
   }
 }

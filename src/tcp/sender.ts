@@ -68,6 +68,8 @@ export const ACK_WINDOW = 64;
 export const TIMEOUT_R1 = 1;
 /** R2 was reached: abort with ETIMEDOUT (M20, M23). */
 export const TIMEOUT_R2 = 2;
+/** A write found no memory, and no ACK will tell when to try again: post EV_WRITABLE. */
+export const TIMEOUT_WRITABLE = 4;
 
 export interface SenderOptions {
   /** 'cubic' (default), 'reno', 'bbr', a registered name, or a factory of the caller's own. */
@@ -86,9 +88,9 @@ export interface SenderOptions {
   minRto?: number;
   /** µs. Default 120 s (RFC 6298 §2.5: at least 60 s). */
   maxRto?: number;
-  /** R2 for data, µs (M21). Default 924.6 s, as Linux's 15 retransmissions. */
+  /** R2 for data, µs (M21, S11). Default 924.6 s, as Linux's 15 retransmissions. */
   userTimeout?: number;
-  /** R2 for SYN, µs. Default 180 s (M23). */
+  /** R2 for SYN, µs. Default 180 s (M22, M23). */
   synTimeout?: number;
   /** Default 'auto': on paths of 5 ms and more. */
   pacing?: PacingMode;
@@ -133,6 +135,8 @@ const R1_RETRANSMISSIONS = 3; // RFC 9293 §3.8.3, S10
 const MAX_SUPER_SEGMENT = 65_535 - 60 - 60;
 /** RFC 1122 §4.2.3.4: the sender's SWS override is 0.1 … 1.0 s. */
 const SWS_OVERRIDE = 200_000;
+/** How soon a writer that found no memory tries again. */
+const MEMORY_RETRY = 100_000;
 /** RFC 8985 §7.2: what a delayed ACK may add when one segment is in flight. */
 const MAX_ACK_DELAY = 200_000;
 
@@ -203,8 +207,8 @@ export class Sender {
   #sndSml: Seq = 0;
   #cwrDue = false;
   #lastSentAt = 0;
-  /** When an acceptable ACK last came, and when the oldest unacknowledged byte was first sent. */
-  #lastAckAt = 0;
+  /** When the first zero-window probe without an answer was sent (-1: none), and when SND.UNA last moved. */
+  #unansweredSince = -1;
   #stalledSince = 0;
   readonly #usage = new CwndUsage();
   /** RTTVAR is settled once SND.UNA passes this. */
@@ -305,7 +309,6 @@ export class Sender {
     this.#usage.start(this.sndUna);
     if (synSentAt >= 0 && !lost) this.#sampleRtt(now - synSentAt, now);
     if (lost) this.#afterSynLoss();
-    this.#lastAckAt = now;
   }
 
   #begin(iss: Seq): void {
@@ -323,7 +326,7 @@ export class Sender {
   established(now: number): void {
     if (this.#opened) return;
     this.#opened = true;
-    this.#lastAckAt = now;
+    this.#lastSentAt = now; // idle from here on
     this.#updatePacing();
   }
 
@@ -386,7 +389,7 @@ export class Sender {
     const priorPipe = flight.pipe;
     const priorWnd = this.sndWnd;
     let bits = 0;
-    this.#lastAckAt = now;
+    this.#unansweredSince = -1;
 
     const synInFlight = flight.count > 0 && (flight.flags(flight.first) & REC_SYN) !== 0;
     const synLost = synInFlight && (flight.flags(flight.first) & REC_EVER_RETRANS) !== 0;
@@ -476,7 +479,7 @@ export class Sender {
     if (this.#synDue) return this.#proposeSyn();
     if (!this.#opened) return false;
     if (this.#probeDue) return this.#proposeWindowProbe();
-    if (this.#tlpDue) return this.#proposeTlp();
+    if (this.#tlpDue) return this.#proposeTlp(now);
     if (flight.firstLost >= 0 && !this.recovery.holdRetransmissions) return this.#proposeRetransmission(now);
     if (this.#proposeNew(now)) return true;
     if (flight.firstLost >= 0 && this.recovery.holdRetransmissions && this.sndNxt === this.recovery.highSeq) {
@@ -519,6 +522,7 @@ export class Sender {
     }
     if (this.#proposedProbe) {
       this.#probeDue = false;
+      if (this.#unansweredSince < 0) this.#unansweredSince = now;
       this.#stats.tcpZeroWindowProbes++;
     }
     this.#synDue = false;
@@ -780,11 +784,11 @@ export class Sender {
   }
 
   // RFC 8985 §7.3: new data if there is some and the window permits, else the last segment again; cwnd does not matter.
-  #proposeTlp(): boolean {
+  #proposeTlp(now: number): boolean {
     const { flight, mss, out } = this;
     if (flight.count === 0 || this.recovery.tlpActive || !this.recovery.mayProbe) {
       this.#tlpDue = false;
-      return this.#proposeNew(this.#lastAckAt);
+      return this.#proposeNew(now);
     }
     const unsent = seqDiff(this.buffer.end, this.sndNxt);
     const window = seqDiff(seqAdd(this.sndUna, this.sndWnd), this.sndNxt);
@@ -811,6 +815,9 @@ export class Sender {
     const finDue = this.ended && unsent >= 0;
     if (unsent <= 0 && !finDue) {
       if (flight.pipe < congestion.cwnd && flight.lost === 0) this.rate.markAppLimited(flight.pipe);
+      if (this.buffer.full && flight.count === 0 && !this.#timers.isSet(PERSIST)) {
+        this.#timers.set(PERSIST, now + MEMORY_RETRY);
+      }
       return false;
     }
     if (flight.count === 0 && this.#lastSentAt > 0 && this.#idleRestart) {
@@ -833,7 +840,7 @@ export class Sender {
     if (length < 0) length = 0;
     if (wholeTail && partial > 0 && !this.#mayPartial(finDue)) length -= partial;
     else if (!wholeTail && length >= mss) length -= partial;
-    else if (!wholeTail && length > 0 && !this.#overrideDue && length * 2 < this.#maxWnd) length = 0; // RFC 1122 §4.2.3.4 (3)
+    else if (!wholeTail && length > 0 && !this.#overrideDue && length * 2 < this.#maxWnd) length = 0; // RFC 1122 §4.2.3.4 (3), M38
 
     if (length === 0 && !(finDue && unsent === 0 && (window > 0 || this.#overrideDue))) {
       this.#heldByWindow(window < unsent || (finDue && window <= 0), now);
@@ -865,7 +872,7 @@ export class Sender {
     return true;
   }
 
-  // RFC 9293 §3.7.4, Nagle as Minshall modified it: hold a partial segment back while another partial one is unacknowledged.
+  // RFC 9293 §3.7.4 (S7, M17), Nagle as Minshall modified it: hold a partial segment back while another partial one is unacknowledged.
   #mayPartial(finDue: boolean): boolean {
     if (finDue || this.#overrideDue) return true;
     if (this.#corked) return false;
@@ -956,7 +963,7 @@ export class Sender {
     if (this.sndWnd === 0 && !syn) {
       // The peer has closed its window on data in flight, or refused a probe: M37, it lives as long as it acknowledges;
       // S17, and what lies beyond its window is no reason to give up.
-      if (now - this.#lastAckAt >= r2) return TIMEOUT_R2;
+      if (this.#isUnanswered(r2, now)) return TIMEOUT_R2;
       this.probes++;
       this.#probeDue = true;
       rtt.backoff++;
@@ -984,6 +991,11 @@ export class Sender {
     return this.retransmits === R1_RETRANSMISSIONS ? TIMEOUT_R1 : 0;
   }
 
+  // M37: however long the window stays closed, only silence ends it.
+  #isUnanswered(r2: number, now: number): boolean {
+    return this.#unansweredSince >= 0 && now - this.#unansweredSince >= r2;
+  }
+
   #onTlp(now: number): number {
     if (this.flight.count === 0) return 0;
     this.#tlpDue = !this.recovery.tlpActive && this.recovery.mayProbe;
@@ -992,12 +1004,17 @@ export class Sender {
   }
 
   #onPersist(now: number): number {
-    if (this.flight.count > 0 || this.sndNxt === this.#limit) return 0;
+    if (this.flight.count > 0) return 0;
+    if (this.sndNxt === this.#limit) {
+      if (!this.buffer.full) return 0;
+      this.buffer.full = false;
+      return TIMEOUT_WRITABLE;
+    }
     if (this.sndWnd > 0) {
       this.#overrideDue = true; // RFC 1122 §4.2.3.4 (4), and M60: what is held back does not stay
       return 0;
     }
-    if (now - this.#lastAckAt >= (this.userTimeout || DEFAULT_R2)) return TIMEOUT_R2;
+    if (this.#isUnanswered(this.userTimeout || DEFAULT_R2, now)) return TIMEOUT_R2;
     this.probes++;
     this.#probeDue = true;
     this.rtt.backoff++;

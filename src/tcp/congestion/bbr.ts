@@ -74,7 +74,6 @@ export class Bbr implements CongestionControl {
   // Rounds: one ends when what was sent at its start is delivered.
   #nextRoundDelivered = 0;
   #roundStart = false;
-  #roundCount = 0;
 
   // Max filter over two probe cycles.
   #bwCycle0 = 0;
@@ -225,7 +224,6 @@ export class Bbr implements CongestionControl {
       this.#inflightLatest = Math.max(this.#inflightLatest, s.delivered - s.priorDelivered);
       if (s.priorDelivered >= this.#nextRoundDelivered) {
         this.#nextRoundDelivered = s.delivered;
-        this.#roundCount++;
         this.#roundsSinceProbe++;
         this.#roundStart = true;
         if (this.#packetConservation && s.delivered >= this.#conservationUntil) this.#packetConservation = false;

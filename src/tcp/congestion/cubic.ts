@@ -90,9 +90,8 @@ export class Cubic implements CongestionControl {
       // RFC 9438 §4.4, §4.5: aim at where the curve is one RTT from now, at most half as much again.
       const ahead = d + sample.srtt / 1e6;
       const curve = C * ahead * ahead * ahead + this.#wMax;
-      const target = curve < cwnd ? cwnd : curve > 1.5 * cwnd ? 1.5 * cwnd : curve;
-      next = cwnd + ((target - cwnd) / cwnd) * segments;
-      if (next > target) next = target;
+      const target = Math.max(cwnd, Math.min(curve, 1.5 * cwnd));
+      next = Math.min(target, cwnd + ((target - cwnd) / cwnd) * segments);
     }
     const bytes = next * mss + this.#fraction;
     const whole = Math.floor(bytes);
