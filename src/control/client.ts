@@ -1,8 +1,7 @@
 // The other end of the control socket: finds the running stack a command means, asks it, and reads what it answers.
 
-import { rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { listSockets, networkNamespace, type SocketEntry } from './directory.ts';
+import { listSockets, networkNamespace, removeSocket, type SocketEntry } from './directory.ts';
 import { ControlError, LineReader, MAX_REPLY, parseReply } from './protocol.ts';
 import { isServed } from './server.ts';
 
@@ -11,7 +10,7 @@ export async function liveStacks(): Promise<SocketEntry[]> {
   const live: SocketEntry[] = [];
   for (const entry of listSockets()) {
     if (await isServed(entry.path)) live.push(entry);
-    else rmSync(entry.path, { force: true });
+    else removeSocket(entry.path);
   }
   return live;
 }

@@ -3,8 +3,8 @@
 // A socket is named TAP@NETNS.sock after the stack's TAP and the inode of its network namespace, because the same TAP name can exist in
 // several namespaces while the file system is shared between them.
 
-import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 const SUFFIX = '.sock';
 /** sizeof(sockaddr_un.sun_path) less the terminating zero. */
@@ -82,4 +82,15 @@ export function listSockets(): SocketEntry[] {
     }
   }
   return entries;
+}
+
+/** Remove a socket nobody serves any more, and the directory with the last one. */
+export function removeSocket(path: string): void {
+  rmSync(path, { force: true });
+  try {
+    rmdirSync(dirname(path));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'ENOENT' && code !== 'EACCES' && code !== 'EPERM') throw error;
+  }
 }

@@ -1,9 +1,9 @@
 // The control socket of a running stack: who may open the file may command the stack, so it is made for its owner alone.
 
-import { chmodSync, rmdirSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
 import createDebug from 'debug';
+import { removeSocket } from './directory.ts';
 import { ControlError, LineReader, MAX_REQUEST, type Params, parseRequest, type Reply } from './protocol.ts';
 
 const debug = createDebug('tapstack:control');
@@ -72,9 +72,13 @@ export class ControlServer {
     const control = new ControlServer(path, server);
     server.on('connection', (socket) => control.#accept(socket, handlers));
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      const refuse = (error: Error): void => {
+        removeSocket(path);
+        reject(error);
+      };
+      server.once('error', refuse);
       server.listen(path, () => {
-        server.off('error', reject);
+        server.off('error', refuse);
         resolve();
       });
     });
@@ -111,8 +115,7 @@ export class ControlServer {
     this.#closing ??= new Promise<void>((resolve) => {
       for (const client of this.#clients) client.destroy();
       this.#server.close(() => {
-        rmSync(this.path, { force: true });
-        removeIfEmpty(dirname(this.path));
+        removeSocket(this.path);
         resolve();
       });
     });
@@ -151,13 +154,4 @@ export function isServed(path: string): Promise<boolean> {
     });
     socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'));
   });
-}
-
-function removeIfEmpty(directory: string): void {
-  try {
-    rmdirSync(directory);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOTEMPTY' && code !== 'ENOENT' && code !== 'EACCES' && code !== 'EPERM') throw error;
-  }
 }

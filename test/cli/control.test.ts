@@ -146,6 +146,8 @@ test('a stale socket is replaced by a server and forgotten by a client', async (
   expect(listSockets()).toHaveLength(1);
   await expect(findStack()).rejects.toThrow('no stack of yours is running');
   expect(listSockets()).toHaveLength(0);
+  expect(existsSync(dirname(path))).toBe(false);
+  mkdirSync(dirname(path), { mode: 0o700 });
   writeFileSync(path, '');
   await serve({ ok: () => 'fine' });
   expect(await request(await findStack(), 'ok')).toBe('fine');
