@@ -45,6 +45,8 @@ function lastFlush(): void {
 export class Driver {
   readonly stack: Stack;
   readonly clock: Clock;
+  /** Counts up whenever user code runs or commands something: a simulation lets such code finish before time goes on. */
+  activity = 0;
   #timer: ClockTimer | null = null;
   #timerAt = Infinity;
   #flushPending = false;
@@ -73,8 +75,14 @@ export class Driver {
     link.watch?.(() => this.#wake());
   }
 
+  /** True when there is work to be done at this very moment, in a later tick or turn. */
+  get isBusy(): boolean {
+    return this.#turnPending !== null || this.#flushPending;
+  }
+
   /** Bring the core's time up to date: to be called before every command from user code. */
   enter(): void {
+    this.activity++;
     if (!this.#running) this.stack.world.now = this.clock.now();
   }
 
@@ -97,6 +105,7 @@ export class Driver {
     self: T,
     ...args: A
   ): void {
+    this.activity++;
     resource.runInAsyncScope(fn, self, ...args);
     if (this.#draining) runTicks();
   }

@@ -45,6 +45,8 @@ export class ChannelCounters {
   codelDropped = 0;
   marked = 0;
   tooBig = 0;
+  /** ICMP errors handed back to the sender of what was too big. */
+  told = 0;
   /** The cable was down. */
   cut = 0;
   /** A box on the way swallowed it. */
@@ -208,7 +210,10 @@ export class Channel {
     this.counters.tooBig++;
     if (tooBig === 'icmp') {
       const reply = fragmentationNeeded(dv, frame, mtu);
-      if (reply !== null) this.#schedule.add(this.#schedule.now, () => this.from.deliver(reply));
+      if (reply !== null) {
+        this.counters.told++;
+        this.#schedule.add(this.#schedule.now, () => this.from.deliver(reply));
+      }
     }
     return false;
   }

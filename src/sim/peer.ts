@@ -31,6 +31,7 @@ export class Peer implements SocketOwner {
   ended = false;
   closed = false;
   connected = false;
+  aborted = false;
   /** Negative errno, 0 for none. */
   error = 0;
   /** What was wrong with what arrived; empty when nothing. */
@@ -76,13 +77,19 @@ export class Peer implements SocketOwner {
     this.connection.end();
   }
 
+  /** Give up: the other end hears a reset. */
+  abort(): void {
+    this.aborted = true;
+    this.connection.abort();
+  }
+
   /** Everything has been sent and received, or an error says why not. */
   get isDone(): boolean {
-    return this.error !== 0 || (this.ended && this.sent === this.options.length);
+    return this.aborted || this.error !== 0 || (this.ended && this.sent === this.options.length);
   }
 
   #read(): void {
-    if (this.#isResting) return;
+    if (this.#isResting || this.aborted) return;
     const { reads, after } = this.options;
     for (;;) {
       const count = this.connection.read(this.#chunk, 0, this.#chunk.length);

@@ -16,7 +16,7 @@ export interface SimNode {
 export type Tap = (frame: Uint8Array, direction: 'in' | 'out', fate: string | null) => void;
 
 export class Port {
-  readonly node: SimNode;
+  node: SimNode;
   /** Like `client.eth0`. */
   readonly name: string;
   readonly mac: Mac;

@@ -3,7 +3,6 @@
 //
 // Invariant: a scenario is a function of its seed and options, down to the last byte on the wire.
 
-import type { TcpConnection } from '../tcp/connection.ts';
 import type { ConnectionOptions } from '../tcp/options.ts';
 import { STATE_NAMES } from '../tcp/states.ts';
 import { SECOND } from '../world.ts';
@@ -167,7 +166,7 @@ class Scenario {
         const victim = random.chance(0.5) ? flow.client : flow.server;
         if (victim === null || victim.isDone) return;
         flow.aborted = true;
-        victim.connection.abort();
+        victim.abort();
       });
   }
 
@@ -252,33 +251,32 @@ class Scenario {
           failures.push(`${from.name}→${to.name}: ${c.frames} + ${c.duplicated} frames in, ${ends} out`);
       }
     }
-    for (const { stack, name, ports } of net.hosts) {
-      const { stats } = stack;
-      const arrived = net.cables
-        .flatMap(({ outward, homeward }) => [outward, homeward])
-        .filter(({ to }) => ports.includes(to))
-        .reduce((sum, { counters }) => sum + counters.delivered, 0);
-      if (stats.ifInFrames !== arrived)
-        failures.push(`${name}: ${arrived} frames arrived, ${stats.ifInFrames} counted`);
-      const opened = this.flows.filter(({ client }) =>
-        client.connection.local.equals(net.hosts.find((h) => h.name === name)?.address ?? client.connection.remote),
-      );
-      if (name !== this.topology.server.name && stats.tcpActiveOpens !== opened.length)
-        failures.push(`${name}: ${opened.length} connections opened, ${stats.tcpActiveOpens} counted`);
+    for (const { stack, name, ports, nics, address } of net.hosts) {
+      for (const [i, port] of ports.entries()) {
+        const arrived = net.cables
+          .flatMap(({ outward, homeward }) => [outward, homeward])
+          .reduce((sum, { counters, from, to }) => {
+            if (to === port) return sum + counters.delivered;
+            return from === port ? sum + counters.told : sum;
+          }, 0);
+        const { inFrames } = nics[i].counters;
+        if (inFrames !== arrived) failures.push(`${port.name}: ${arrived} frames arrived, ${inFrames} counted`);
+      }
+      const opened = this.flows.filter(({ client }) => client.connection.local.equals(address)).length;
+      if (stack.stats.tcpActiveOpens !== opened)
+        failures.push(`${name}: ${opened} connections opened, ${stack.stats.tcpActiveOpens} counted`);
     }
   }
 }
 
 /** The user has what it wanted, or never will: it closes its socket. */
 function release(peer: Peer | null, released: Set<Peer>): void {
-  if (peer === null || released.has(peer) || !(peer.isDone || peer.closed)) return;
+  if (peer === null || released.has(peer) || !peer.isDone) return;
   released.add(peer);
   peer.connection.release();
 }
 
-const isPeerOver = (peer: Peer | null): boolean =>
-  peer === null || peer.isDone || peer.closed || isAborted(peer.connection);
-const isAborted = (connection: TcpConnection): boolean => connection.state === 0;
+const isPeerOver = (peer: Peer | null): boolean => peer === null || peer.isDone;
 const isFlowOver = ({ client, server }: Flow): boolean => isPeerOver(client) && isPeerOver(server);
 
 const describe = ({ client, server }: Flow): string =>
