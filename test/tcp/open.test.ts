@@ -277,6 +277,7 @@ test('segments to broadcast or multicast, from nowhere or from ourselves (LAND),
     peer.send({ flags: SYN, seq: 1, src });
   peer.send({ flags: SYN, seq: 1, src: '10.9.0.1', srcPort: 80 });
   peer.send({ flags: SYN, seq: 1, srcPort: 0 });
+  peer.sendFrame(peer.build({ flags: SYN, seq: 1 }).fill(0xff, 0, 6)); // our address, but to every station (RFC 1122 §3.3.6)
   peer.wait(SECOND);
   expect(peer.stack.stats.tcpOutSegs).toBe(before);
   expect(listener.embryos).toBe(0);
