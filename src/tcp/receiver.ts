@@ -183,7 +183,7 @@ export class Receiver {
   /** Sixth, check the URG bit. True when this told us of urgent data we had not heard of (RFC 9293 §3.8.5). */
   urge(segment: Segment): boolean {
     if ((segment.flags & URG) === 0) return false;
-    // RFC 9293 §3.8.5: the pointer is the octet behind the urgent data (MUST-62).
+    // RFC 9293 §3.8.5: the pointer is the octet behind the urgent data (MUST-62), wherever that is (MUST-31).
     const up = seqAdd(segment.seq, segment.urgentPointer);
     if (this.hasUrgent ? seqLeq(up, this.rcvUp) : seqLeq(up, this.readNxt)) return false;
     this.rcvUp = up;
@@ -243,6 +243,8 @@ export class Receiver {
       this.rcvAdv = seqMax(this.rcvAdv, this.rcvNxt);
       this.finReceived = true;
       this.ackNow = true;
+      // Nothing more will come: the peer has no use for D-SACKs (RFC 2883 §4 only recommends them; Linux stops here as well).
+      this.#hasDsack = false;
       got |= GOT_FIN;
     }
     return got;
@@ -289,7 +291,8 @@ export class Receiver {
     return true;
   }
 
-  /** RFC 9293 §3.8.6.3, RFC 5681 §4.2: acknowledge now or within the delay what came in order since `before`. */
+  /** RFC 9293 §3.8.6.3, RFC 5681 §4.2: acknowledge now or within the delay what came in order since `before`. The ACK goes when the
+   * whole batch is through, and is one for all of it (MUST-58, MUST-59). */
   #schedule(before: Seq, now: number): void {
     if (this.ackNow) return;
     const unacknowledged = seqDiff(this.rcvNxt, this.lastAckSent);
