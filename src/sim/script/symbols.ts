@@ -87,7 +87,7 @@ export const CODE_NAMES: ReadonlyMap<string, number> = new Map(
   Object.entries({
     ...OPTION_BITS,
     TCP_ESTABLISHED: 1,
-    TCP_SYN_OPTION_BITS: 2,
+    TCP_SYN_SENT: 2,
     TCP_SYN_RECV: 3,
     TCP_FIN_WAIT1: 4,
     TCP_FIN_WAIT2: 5,
@@ -105,7 +105,7 @@ export const CODE_NAMES: ReadonlyMap<string, number> = new Map(
     TCP_INFINITE_SSTHRESH: 0x7fffffff,
     TCPI_CLOSED: 0,
     TCPI_LISTEN: 1,
-    TCPI_SYN_OPTION_BITS: 2,
+    TCPI_SYN_SENT: 2,
     TCPI_SYN_RECEIVED: 3,
     TCPI_ESTABLISHED: 4,
     TCPI_CLOSE_WAIT: 5,
