@@ -12,6 +12,7 @@ import { register as registerPing } from './ping.ts';
 import { register as registerRoute } from './route.ts';
 import { register as registerScript } from './script.ts';
 import { register as registerServices } from './services.ts';
+import { register as registerSim } from './sim.ts';
 import { register as registerSs } from './ss.ts';
 import { register as registerStats } from './stats.ts';
 import { register as registerTraceroute } from './traceroute.ts';
@@ -57,6 +58,7 @@ DEBUG=tapstack:* prints what goes on inside. Exit status: 0 done, 1 failed, 2 as
   registerDump(program);
   registerIpcalc(program);
   registerServices(program);
+  registerSim(program);
   registerScript(program);
   registerUser(program);
   registerBuildAddon(program);
