@@ -36,11 +36,13 @@ export class HyStart {
     if (!this.#started) {
       this.#started = true;
       this.#windowEnd = sample.sndNxt;
-    } else if (((sample.sndUna - this.#windowEnd) | 0) >= 0) {
-      this.#endRound(sample.sndNxt);
-      if (this.done) return;
     }
-    if (sample.rtt < 0) return;
+    if (sample.rtt >= 0) this.#measure(sample);
+    // The ACK that reaches the window's end is the last of its round.
+    if (((sample.sndUna - this.#windowEnd) | 0) >= 0) this.#endRound(sample.sndNxt);
+  }
+
+  #measure(sample: AckSample): void {
     if (sample.rtt < this.#roundMin) this.#roundMin = sample.rtt;
     // RFC 9406 counts ACKs, of two segments each. A peer that coalesces (GRO) sends fewer and says as much with each.
     this.#samples += Math.max(1, Math.floor(sample.acked / (2 * sample.mss)));

@@ -10,6 +10,7 @@ import {
   Sender,
   TIMEOUT_R1,
   TIMEOUT_R2,
+  TIMEOUT_WRITABLE,
 } from '../../../src/tcp/sender.ts';
 import { SECOND } from '../../../src/world.ts';
 import { Model, MS } from './model.ts';
