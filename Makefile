@@ -12,10 +12,10 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 SOURCES := $(shell find src -type f)
 NATIVE_SOURCES := $(wildcard native/*.c native/*.h native/Makefile)
 
-.PHONY: help setup build native run test unit interop check format lint types bench clients pack clean distclean
+.PHONY: help setup build native run test unit interop check format lint types bench clients pack clean distclean bench-wan rfc
 
 help: ## Say what each target does
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
 
 # --- Building ---------------------------------------------------------------------------------------------------------------
 
@@ -79,6 +79,12 @@ types: setup ## Check types of sources, tests, examples and benchmarks
 
 bench: build ## Run the micro benchmarks
 	@for file in bench/micro/*.ts; do echo "# $$file"; tsx "$$file"; done
+
+bench-wan: build ## Race Linux's TCP over impaired links, in real time (needs root)
+	@tsx bench/wan/main.ts $(ARGS)
+
+rfc: setup ## Join RFC requirements with source and tests: docs/rfc-coverage.md
+	@tsx scripts/rfc-coverage.ts
 
 # --- Cleaning ---------------------------------------------------------------------------------------------------------------
 

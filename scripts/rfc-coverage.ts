@@ -98,13 +98,20 @@ function* files(root: string, directory: string): Generator<string> {
   }
 }
 
-/** Comment blocks: consecutive lines are one text, because a citation may go over two. */
+/** Comments; lines of comment that follow each other are one text, because a citation may go over two. */
 function* comments(source: string): Generator<{ line: number; text: string }> {
-  const lines = source.split('\n');
-  for (let i = 0; i < lines.length; i++) {
-    const found = /^\s*(?:\/\*\*?|\*(?!\/)) ?(.*)$|(?:^|\s)\/\/ ?(.*)$/.exec(lines[i]);
-    if (found !== null) yield { line: i + 1, text: (found[1] ?? found[2]).trim() };
+  let block = { line: 0, text: '' };
+  for (const [i, line] of source.split('\n').entries()) {
+    const whole = /^\s*(?:\/\/|\/\*\*?|\*(?!\/)) ?(.*)$/.exec(line);
+    const behind = whole === null ? /\s\/\/ ?(.*)$/.exec(line) : null;
+    if (whole !== null && block.text !== '') block.text += ` ${whole[1].trim()}`;
+    else {
+      if (block.text !== '') yield block;
+      block = { line: i + 1, text: whole?.[1].trim() ?? '' };
+    }
+    if (behind !== null) yield { line: i + 1, text: behind[1].trim() };
   }
+  if (block.text !== '') yield block;
 }
 
 const TITLE = /\b(?:test|it|describe)(?:\.\w+)*(?:\([^'"`]*?\))?\(\s*(['"`])((?:\\.|(?!\1)[\s\S])*)\1/g;

@@ -147,7 +147,7 @@ export class Input {
     stack.icmp.errors.send(packet, icmpv4.DESTINATION_UNREACHABLE, icmpv4.PROTOCOL_UNREACHABLE, 0);
   }
 
-  /** RFC 1122 §3.2.1.3, RFC 1812 §5.3.7: sources that no host can have, and our own address from outside (LAND). */
+  /** RFC 1122 §3.2.1.3, §4.1.3.6, RFC 1812 §5.3.7: sources that no host can have, and our own address from outside (LAND). */
   #isMartianSource(packet: Packet, src: Ipv4): boolean {
     // (a) a host that does not know its address yet may say so to everybody: DHCP and IGMP do.
     if (src === 0) return packet.destination === UNICAST || packet.destination === FOREIGN;

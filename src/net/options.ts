@@ -40,6 +40,20 @@ export function inspectOptions(dv: DataView, ip: number): number {
   return cursor.pointer === 0 ? verdict : cursor.pointer;
 }
 
+/**
+ * `options` as a header of ours may carry them: padded with END to a multiple of four (RFC 791 §3.1). Null when they are malformed, too
+ * many, or hold a source route.
+ */
+export function outgoingOptions(options: Uint8Array): Uint8Array | null {
+  const length = (options.length + 3) & ~3;
+  if (length > option.MAX_OPTIONS) return null;
+  const header = new Uint8Array(ipv4.MIN_HEADER + length);
+  header[0] = 0x40 | (header.length >> 2);
+  header.set(options, ipv4.MIN_HEADER);
+  if (inspectOptions(new DataView(header.buffer), 0) !== OPTIONS_OK) return null;
+  return header.subarray(ipv4.MIN_HEADER);
+}
+
 /** True when a source route in the header at `ip` names hops after us (it is not ours to deliver, but to forward). */
 export function sourceRouteContinues(dv: DataView, ip: number): boolean {
   for (cursor.start(dv, ip); cursor.next(); ) {

@@ -1,7 +1,8 @@
 // A resolved way to one remote address, and how it is found — RFC 1122 §3.3.1, §3.3.4.
 //
 // A path knows the NIC, the source address, the neighbour to hand frames to and the MTU. It is shared by all packets of a socket and
-// follows changes by itself: of routes when `refresh()` is called (commit does), of the path MTU whenever `mtu` is read.
+// follows changes by itself: of routes when `refresh()` is called (commit does), of the path MTU whenever `mtu` is read
+// (RFC 1122 §3.3.3: how the transport learns what it may send).
 
 import { EADDRNOTAVAIL, ENETDOWN, ENETUNREACH } from '../errno.ts';
 import type { Stack } from '../stack.ts';
@@ -28,7 +29,7 @@ export class Path {
   neighbor: Neighbor | null = null;
   /** Goes to ourselves, over the loopback NIC. */
   isLocal = false;
-  ttl = DEFAULT_TTL;
+  ttl = DEFAULT_TTL; // RFC 1122 §3.2.1.7
   tos = 0;
   /** Path MTU discovery is on (RFC 1191): packets leave with DF, and what does not fit is refused. Off: it is fragmented. */
   dontFragment = true;

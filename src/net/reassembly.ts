@@ -99,6 +99,7 @@ export class Reassembly {
       offsetOf(datagram.block) + HEADER_ROOM + from,
     );
     datagram.record(from, end, more);
+    if (ipv4.ecn(dv, ip) === ipv4.ECN_CE) datagram.congestion = ipv4.ECN_CE;
     if (from === 0) datagram.keepHeader(packet);
     if (!datagram.isComplete) return false;
     this.#finish(datagram, packet);
@@ -234,7 +235,7 @@ class Datagram extends Timer {
   size = 0;
   condemned = false;
   linkBroadcast: boolean;
-  /** ECN bits seen: RFC 3168 §5.3, one marked fragment marks the datagram. */
+  /** RFC 3168 §5.3: one fragment marked with Congestion Experienced marks the datagram. */
   congestion = 0;
   /** Payload length, known when the last fragment is there; -1 before. */
   total = -1;

@@ -7,7 +7,7 @@
 //
 // Invariant: between `begin` and `commit` the open packet is the last frame of the batch; extents are referenced only until `send` returns.
 
-import { EMSGSIZE, ENETDOWN } from '../errno.ts';
+import { EINVAL, EMSGSIZE, ENETDOWN } from '../errno.ts';
 import { ADDR1, ADDR2, FrameBatch, LEN1, LEN2, LENGTH, STRIDE, VNET_LENGTH } from '../mem/frame-batch.ts';
 import { offsetOf } from '../mem/memory.ts';
 import type { Ring } from '../mem/ring.ts';
@@ -112,7 +112,7 @@ export class Tx {
   /**
    * Send the packet. The transport checksum field at `checksumOffset` is left for the device to complete, unless that is negative. With
    * `gsoSize` the payload is cut into segments of that size. 0, or EMSGSIZE when the packet exceeds the path's MTU and may not be fragmented,
-   * or ENETDOWN.
+   * or ENETDOWN, or EINVAL for a TTL of zero.
    */
   commit(protocol: number, checksumOffset: number, gsoSize: number): number {
     const path = this.#path;
@@ -126,6 +126,11 @@ export class Tx {
     const segmented = gsoSize > 0 && payload > gsoSize;
     const fits = segmented || total <= path.mtu;
     stats.ipOutRequests++;
+    if (path.ttl === 0 && path.kind === UNICAST) {
+      this.abandon();
+      stats.ipOutDiscards++;
+      return EINVAL; // RFC 1122 §3.2.1.7
+    }
     if (!nic.up || (path.dontFragment && !fits) || total > ipv4.MAX_PACKET) {
       this.abandon();
       stats.ipOutDiscards++;
@@ -177,9 +182,21 @@ export class Tx {
       this.#ring = null;
     }
     this.#path = null;
-    this.#address(path, this.#head, this.#fillBefore);
-    if (path.loop && path.kind !== UNICAST) nic.stack.loopBack(this.batch, path);
+    this.#leave(path, this.#head, this.#fillBefore);
     return 0;
+  }
+
+  /** The packet last appended, at `head`, goes its way: to its neighbour, and to our own members. */
+  #leave(path: Path, head: number, fillBefore: number): void {
+    const { batch } = this;
+    this.#address(path, head, fillBefore);
+    if (path.kind === UNICAST) return;
+    if (path.loop) this.#nic.stack.loopBack(batch, path);
+    // RFC 1122 §3.2.1.7: nothing is sent with a TTL of zero. Berkeley sockets ask for it to keep a multicast on the host.
+    if (path.ttl === 0) {
+      batch.count--;
+      batch.fill = fillBefore;
+    }
   }
 
   /** Append a frame with `length` bytes of payload to be written at the returned offset, for protocols other than IP. */
@@ -322,8 +339,7 @@ export class Tx {
       batch.desc[d + ADDR1] = batch.region - this.#base + at;
       batch.desc[d + LEN1] = length;
       stats.ipFragCreates++;
-      this.#address(path, head, fillBefore);
-      if (path.loop && path.kind !== UNICAST) nic.stack.loopBack(batch, path);
+      this.#leave(path, head, fillBefore);
       at += length;
     }
     stats.ipFragOKs++;

@@ -19,6 +19,8 @@ export class Datagram {
   length = 0;
   ttl = 0;
   tos = 0;
+  /** IP options as they came, padding included (RFC 1122 §4.1.3.2); null when there were none. */
+  ipOptions: Uint8Array | null = null;
   /** world.now when its frame was received, µs. */
   receivedAt = 0;
   /** The same instant in µs since 1970, for NTP. */

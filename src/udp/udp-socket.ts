@@ -19,6 +19,7 @@ import {
 import { Ring } from '../mem/ring.ts';
 import type { IcmpError } from '../net/icmp-error.ts';
 import type { Nic } from '../net/nic.ts';
+import { outgoingOptions } from '../net/options.ts';
 import type { Packet } from '../net/packet.ts';
 import { BROADCAST, MULTICAST } from '../net/packet.ts';
 import { DEFAULT_TTL, Path } from '../net/path.ts';
@@ -78,7 +79,7 @@ export class UdpSocket extends Socket {
   multicastLoop = true;
   /** Where multicasts leave; null lets routing decide. */
   multicastNic: Nic | null = null;
-  tos = 0;
+  tos = 0; // with `ttl`: RFC 1122 §3.2.1.6, §4.1.4
   /** Send with DF, and fail with EMSGSIZE what the path does not carry in one piece. */
   dontFragment = false;
   /** Bytes that may wait to be received, OVERHEAD for each datagram included. */
@@ -86,6 +87,7 @@ export class UdpSocket extends Socket {
   /** Datagrams discarded because too many waited. */
   drops = 0;
   closed = false;
+  #ipOptions: Uint8Array | null = null;
   readonly #udp: Udp;
   readonly #path: Path;
   /** The path leads from the socket's own address, so that it may serve the next datagram to the same peer. */
@@ -112,6 +114,22 @@ export class UdpSocket extends Socket {
   /** Bytes waiting to be received, records' overhead included. */
   get pending(): number {
     return this.#count === 0 ? 0 : ((this.#tail - this.#records[this.#first].position) | 0) + this.#count * OVERHEAD;
+  }
+
+  /** What `setIpOptions` was given, padded; null for none. */
+  get ipOptions(): Uint8Array | null {
+    return this.#ipOptions;
+  }
+
+  /**
+   * Send these IP options in every datagram (RFC 1122 §4.1.3.2), padded to a multiple of four; null for none. 0, or EINVAL for options that
+   * are malformed, longer than 40 bytes, or a source route, which networks drop and hosts distrust (RFC 7126 §4.3).
+   */
+  setIpOptions(options: Uint8Array | null): number {
+    const padded = options === null || options.length === 0 ? null : outgoingOptions(options);
+    if (options !== null && options.length > 0 && padded === null) return EINVAL;
+    this.#ipOptions = padded;
+    return 0;
   }
 
   /** Datagrams waiting to be received. */
@@ -217,7 +235,7 @@ export class UdpSocket extends Socket {
     path.dontFragment = this.dontFragment;
     path.loop = path.kind === MULTICAST ? this.multicastLoop : true;
     const { tx } = path.nic;
-    const off = tx.begin(path, udp.HEADER);
+    const off = tx.begin(path, udp.HEADER, this.#ipOptions);
     udp.set(tx.dv, off, this.localPort, toPort, udp.HEADER + length, 0);
     tx.copy(source, start, length);
     // RFC 1122 §4.1.3.4: the checksum is always computed (a sum of zero goes out as all ones, which the completer sees to).
@@ -306,6 +324,8 @@ export class UdpSocket extends Socket {
     record.length = length;
     record.ttl = packet.ttl;
     record.tos = packet.tos;
+    const options = packet.ip + ipv4.MIN_HEADER;
+    record.ipOptions = packet.transport > options ? packet.bytes.slice(options, packet.transport) : null;
     record.receivedAt = stack.world.now;
     record.wallClock = stack.world.wallClock();
     record.position = this.#tail;
@@ -351,7 +371,7 @@ export class UdpSocket extends Socket {
     )
       return 0;
     path.wantedNic = this.multicastNic;
-    // Bound to a group or a broadcast address: that is where to listen, not who we are.
+    // RFC 1122 §4.1.3.6: bound to a group or a broadcast address, that is where to listen, not who we are.
     const own = this.#udp.stack.isLocalAddress(this.local.w3) ? this.local : null;
     const errno = path.resolve(remote, local ?? own);
     this.#reusable = errno === 0 && local === null;

@@ -6,6 +6,9 @@
 import type { Ipv4 } from './address.ts';
 import { headerLength, MIN_HEADER } from './ipv4.ts';
 
+/** Bytes of options that a header has room for. */
+export const MAX_OPTIONS = 40;
+
 export const END = 0;
 export const NOP = 1;
 export const RECORD_ROUTE = 7;

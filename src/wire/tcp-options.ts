@@ -78,7 +78,8 @@ export function parse(dv: DataView, off: number, end: number, into: OptionFields
       off++;
       continue;
     }
-    // RFC 9293 §3.1: END and NOP are single octets (MUST-4), wherever they stand (MUST-64). All others have a length (MUST-68); an illegal one is survived (MUST-7).
+    // RFC 9293 §3.1: END and NOP are single octets (MUST-4), wherever they stand (MUST-64). All others have a length (MUST-68); an
+    // illegal one is survived (MUST-7).
     const length = off + 1 < end ? dv.getUint8(off + 1) : 0;
     if (length < 2 || off + length > end) return found | FOUND_MALFORMED;
     found |= parseOne(dv, off, kind, length, into);
@@ -192,7 +193,8 @@ export class OptionCursor {
 
 const EMPTY = new DataView(new ArrayBuffer(0));
 
-// Writers return the bytes written. Those for one option pad it with NOPs in front, to a multiple of four.
+// Writers return the bytes written. Those for one option pad it with NOPs in front, to a multiple of four, so that no padding with zeros
+// is needed behind (RFC 9293 §3.1, MUST-69).
 
 export function setMss(dv: DataView, off: number, mss: number): number {
   dv.setUint32(off, 0x02040000 + mss);

@@ -144,7 +144,7 @@ test('an unknown protocol is answered with protocol unreachable (RFC 1122 §3.2.
 
 test('unknown options are ignored (RFC 1122 §3.2.1.8 (M50); IP15, IP18)', () => {
   const host = benchHost();
-  const options = Uint8Array.from([0x5e, 4, 9, 9, 1, 1, 0, 0]);
+  const options = Uint8Array.from([0x5e, 4, 9, 9, 136, 4, 0, 1, 1, 1, 0, 0]); // 136: stream identifier
   expect(host.inject(frame(echo({ options })))).toEqual([REPLY]);
 });
 
