@@ -19,6 +19,8 @@ import { seqAdd, seqLeq, seqLt } from '../wire/seq.ts';
 import * as wire from '../wire/tcp.ts';
 import { MILLISECOND } from '../world.ts';
 import type { Endpoint } from './demux.ts';
+import type { EcnMode } from './ecn.ts';
+import { ECN_FIELD, ECT0, isSetupSyn, isSetupSynAck, SETUP_SYN, SETUP_SYN_ACK } from './ecn.ts';
 import type { Agreement, Offer } from './handshake.ts';
 import { effectiveMss, offeredMss, windowShift } from './handshake.ts';
 import type { TcpInfo } from './info.ts';
@@ -72,6 +74,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   readonly sack: boolean;
   readonly timestamps: boolean;
   readonly maxSegment: number;
+  readonly ecn: EcnMode;
   readonly #tcp: Tcp;
   /** Both sides offered a scale (RFC 7323 §2.2). */
   scalesWindows = false;
@@ -110,13 +113,14 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     this.sack = options.sack ?? defaults.sack;
     this.timestamps = options.timestamps ?? defaults.timestamps;
     this.maxSegment = options.maxSegment ?? defaults.maxSegment;
+    this.ecn = options.ecn ?? defaults.ecn;
     this.answerInterval = defaults.answerInterval;
     this.#keepAlive = options.keepAlive ?? defaults.keepAlive;
     this.#keepAliveIdle = options.keepAliveIdle ?? defaults.keepAliveIdle;
     this.#keepAliveInterval = options.keepAliveInterval ?? defaults.keepAliveInterval;
     this.#keepAliveCount = options.keepAliveCount ?? defaults.keepAliveCount;
     path.ttl = options.ttl ?? defaults.ttl; // MUST-49
-    path.tos = options.tos ?? defaults.tos; // MUST-48, passed on as it is (SHLD-22)
+    path.tos = (options.tos ?? defaults.tos) & ~ECN_FIELD; // MUST-48, passed on as it is (SHLD-22)
     path.dontFragment = true;
     this.sender.tsOffset = tcp.isn.timestampOffset(this.local, this.remote);
     this.#mtu = path.mtu;
@@ -156,7 +160,11 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   /** The peer's SYN in SYN-SENT (Machine). */
   accept(segment: Segment, now: number): void {
     const shift = windowShift(this.receiver.maxBuffer);
-    this.#settle(this.#tcp.agreement.settle(segment, this, shift, this.remote.isV4), segment.seq, now);
+    const agreement = this.#tcp.agreement.settle(segment, this, shift, this.remote.isV4);
+    // RFC 3168 §6.1.1: ECN only if every SYN of ours asked for it. To a SYN (simultaneous open) the same flags are the answer.
+    const agrees = (segment.flags & ACK) !== 0 ? isSetupSynAck(segment.flags) : isSetupSyn(segment.flags, 0);
+    agreement.ecn = this.ecn === 'on' && agrees;
+    this.#settle(agreement, segment.seq, now);
     if (!this.sender.timestamps) return;
     this.receiver.tsRecent = segment.tsVal;
     this.receiver.tsRecentAt = now;
@@ -172,6 +180,8 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     sender.sndWndShift = agreement.sndShift;
     sender.sackPermitted = agreement.sackPermitted;
     sender.timestamps = agreement.timestamps;
+    sender.ecn = agreement.ecn;
+    receiver.ecn = agreement.ecn;
     this.#peerMss = agreement.peerMss;
     this.#applyMss();
   }
@@ -355,12 +365,15 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     if (out.fin) header.flags |= FIN;
     if (out.push) header.flags |= PSH;
     if (out.cwr) header.flags |= wire.CWR;
+    if (receiver.echoesCongestion) header.flags |= wire.ECE;
 
     const { tx } = path.nic;
     const { length } = header;
     header.write(tx.dv, tx.begin(path, length), length);
     if (out.length > 0) tx.ring(sender.ring, out.seq, out.length);
+    if (out.ect) path.tos |= ECT0;
     const errno = tx.commit(PROTOCOL_TCP, wire.CHECKSUM_OFFSET, out.gsoSize);
+    path.tos &= ~ECN_FIELD;
     const count = out.gsoSize > 0 ? Math.ceil(out.length / out.gsoSize) : 1;
     this.stats.tcpOutSegs += count;
     if (out.retransmission) this.stats.tcpRetransSegs += count;
@@ -380,8 +393,12 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     const { sender, receiver } = this;
     const isFirst = this.state === states.SYN_SENT;
     header.flags |= SYN;
+    if (isFirst) {
+      // RFC 3168 §6.1.1.1: a SYN that got no answer is repeated without: firewalls have been known to drop it.
+      if (this.ecn === 'on' && !sender.out.retransmission) header.flags |= SETUP_SYN;
+    } else if (sender.ecn) header.flags |= SETUP_SYN_ACK;
     header.window = this.#synWindow;
-    header.mss = offeredMss(this.path, this.maxSegment);
+    header.mss = offeredMss(this.path, this.maxSegment); // always (SHLD-5), and on SYNs only (MUST-65)
     // A SYN offers what we would use; a SYN,ACK (simultaneous open) what was agreed on.
     const scale = isFirst ? this.windowScaling : this.scalesWindows;
     header.windowScale = scale ? windowShift(receiver.maxBuffer) : -1;
@@ -389,6 +406,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     if (sender.timestamps) this.#stamp(now);
   }
 
+  /** RFC 7323 §3.2: in every segment, once agreed upon. */
   #stamp(now: number): void {
     const { header } = this.#tcp;
     header.timestamps = true;
@@ -409,6 +427,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
       header.seq = sender.sndNxt;
       header.window = receiver.advertise();
       if (sender.timestamps) this.#stamp(now);
+      if (receiver.echoesCongestion) header.flags |= wire.ECE; // RFC 3168 §6.1.3: every ACK, until CWR comes
       // RFC 2018 §3: three blocks fit next to timestamps, four without.
       header.sackCount = receiver.sackBlocks(header.sack, sender.timestamps ? 3 : 4);
     }
@@ -644,7 +663,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   }
 
   set tos(tos: number) {
-    this.path.tos = tos; // RFC 9293 §3.9.1.9 (SHLD-21)
+    this.path.tos = tos & ~ECN_FIELD; // RFC 9293 §3.9.1.9 (SHLD-21); the ECN field is TCP's own (RFC 3168 §5)
   }
 
   get recvBuffer(): number {

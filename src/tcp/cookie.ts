@@ -2,7 +2,7 @@
 //
 //   ISN = F(tuple) + client ISN + (minute << 24) + ((G(tuple, minute) + MSS index) mod 2^24)
 //
-// Where the client sent timestamps, the low six bits of our TSval carry its window scale and SACK-permitted, and come back in its ACK;
+// Where the client sent timestamps, the low six bits of our TSval carry its window scale, SACK-permitted and ECN, and come back in its ACK;
 // without timestamps there is no room for them and the connection does without.
 //
 // Invariant: `open` accepts only what `bake` made for the same tuple and client ISN within the last two minutes.
@@ -22,6 +22,8 @@ const DATA_MASK = 0xffffff;
 const OPTION_BITS = 6;
 const OPTION_MASK = (1 << OPTION_BITS) - 1;
 const NO_SCALE = 15;
+const SACK_BIT = 16;
+const ECN_BIT = 32;
 
 /** MSS values a cookie can name: the common ones, ascending. */
 const MSS_TABLE = [48, 216, 536, 1220, 1300, 1440, 1460, 8960];
@@ -71,7 +73,7 @@ export function open(
 /** TSval for a cookie's SYN,ACK: at most `tsVal`, with what was agreed in its low bits. */
 export function encodeOptions(tsVal: number, agreement: Agreement): number {
   const scale = agreement.windowScaling ? agreement.sndShift : NO_SCALE;
-  const bits = scale | (agreement.sackPermitted ? 16 : 0);
+  const bits = scale | (agreement.sackPermitted ? SACK_BIT : 0) | (agreement.ecn ? ECN_BIT : 0);
   const value = (tsVal & ~OPTION_MASK) | bits;
   // RFC 7323 §5.3: our clock must not seem to run ahead, or later segments would look old.
   return ((tsVal - value) | 0) < 0 ? seqAdd(value, -OPTION_MASK - 1) : value;
@@ -81,5 +83,8 @@ export function encodeOptions(tsVal: number, agreement: Agreement): number {
 export function decodeOptions(tsEcr: number, options: OptionFields): void {
   const scale = tsEcr & 15;
   options.windowScale = scale === NO_SCALE ? -1 : scale;
-  options.sackPermitted = (tsEcr & 16) !== 0;
+  options.sackPermitted = (tsEcr & SACK_BIT) !== 0;
 }
+
+/** Whether our SYN,ACK agreed to ECN (RFC 3168 §6.1.1), read back from the same place. */
+export const decodeEcn = (tsEcr: number): boolean => (tsEcr & ECN_BIT) !== 0;

@@ -36,6 +36,8 @@ export class Agreement {
   windowScaling = false;
   sackPermitted = false;
   timestamps = false;
+  /** RFC 3168 §6.1.1; set by whoever sees the flags. */
+  ecn = false;
 
   /** Combine the peer's SYN options with our `offer`; `shift` is the scale we would use. */
   settle(options: OptionFields, offer: Offer, shift: number, isV4: boolean): this {
@@ -46,6 +48,7 @@ export class Agreement {
     this.rcvShift = this.windowScaling ? shift : 0;
     this.sackPermitted = offer.sack && options.sackPermitted;
     this.timestamps = offer.timestamps && options.hasTimestamp;
+    this.ecn = false;
     return this;
   }
 }

@@ -15,6 +15,8 @@ import { SECOND } from '../world.ts';
 import type { TcpConnection } from './connection.ts';
 import * as cookie from './cookie.ts';
 import type { Listening } from './demux.ts';
+import type { EcnMode } from './ecn.ts';
+import { isSetupSyn, SETUP_SYN_ACK } from './ecn.ts';
 import type { Offer } from './handshake.ts';
 import { Agreement, offeredMss, windowShift } from './handshake.ts';
 import type { ListenOptions } from './options.ts';
@@ -40,6 +42,7 @@ export class TcpListener extends Socket implements Listening, Offer {
   readonly sack: boolean;
   readonly timestamps: boolean;
   readonly maxSegment: number;
+  readonly ecn: EcnMode;
   readonly synAckRetries: number;
   backlog: number;
   readonly #tcp: Tcp;
@@ -65,6 +68,7 @@ export class TcpListener extends Socket implements Listening, Offer {
     this.sack = options.sack ?? defaults.sack;
     this.timestamps = options.timestamps ?? defaults.timestamps;
     this.maxSegment = options.maxSegment ?? defaults.maxSegment;
+    this.ecn = options.ecn ?? defaults.ecn;
     this.synAckRetries = defaults.synAckRetries;
     const fixed = options.recvBuffer ?? defaults.recvBuffer;
     const most = fixed > 0 ? fixed : (options.recvBufferMax ?? defaults.recvBufferMax);
@@ -141,6 +145,7 @@ export class TcpListener extends Socket implements Listening, Offer {
       return;
     }
     const agreement = new Agreement().settle(segment, this, this.#shift, packet.src.isV4);
+    agreement.ecn = this.ecn !== 'off' && isSetupSyn(segment.flags, packet.tos);
     const tsOffset = isn.timestampOffset(packet.dst, packet.src);
     const full = this.#embryos.size >= options.synQueue;
     if (options.synCookies === 'always' || (full && options.synCookies === 'auto')) {
@@ -170,6 +175,7 @@ export class TcpListener extends Socket implements Listening, Offer {
       // No room to remember these in.
       agreement.windowScaling = false;
       agreement.sackPermitted = false;
+      agreement.ecn = false;
     }
     const header = tcp.header.reset(segment.dstPort, segment.srcPort);
     header.seq = cookie.bake(
@@ -210,6 +216,7 @@ export class TcpListener extends Socket implements Listening, Offer {
     segment.mss = mss;
     if (segment.hasTimestamp) cookie.decodeOptions(segment.tsEcr, segment);
     const agreement = new Agreement().settle(segment, this, this.#shift, packet.src.isV4);
+    agreement.ecn = agreement.timestamps && cookie.decodeEcn(segment.tsEcr);
     this.stats.tcpPassiveOpens++;
     this.#create(agreement, irs, iss, -1, false, segment.tsVal, segment, packet, now);
     return true;
@@ -232,6 +239,7 @@ export class TcpListener extends Socket implements Listening, Offer {
 
   #describeSynAck(header: Header, agreement: Agreement, mss: number): void {
     header.flags = SYN | ACK;
+    if (agreement.ecn) header.flags |= SETUP_SYN_ACK; // RFC 3168 §6.1.1
     header.window = this.#window;
     header.mss = mss; // MUST-14
     header.windowScale = agreement.windowScaling ? this.#shift : -1;

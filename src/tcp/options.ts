@@ -5,6 +5,8 @@
 import { EINVAL } from '../errno.ts';
 import type { Address } from '../wire/address.ts';
 import { MILLISECOND, SECOND } from '../world.ts';
+import type { EcnMode } from './ecn.ts';
+import { ECN_MODES } from './ecn.ts';
 import { FIRST_PORT, LAST_PORT } from './ports.ts';
 import { MAX_BUFFER } from './receiver.ts';
 import type { SenderOptions } from './sender.ts';
@@ -26,6 +28,8 @@ export interface ConnectionOptions extends SenderOptions {
   windowScaling?: boolean;
   sack?: boolean;
   timestamps?: boolean;
+  /** RFC 3168. Default 'passive': used when the peer asks for it. */
+  ecn?: EcnMode;
 }
 
 export interface TcpOptions extends ConnectionOptions {
@@ -88,6 +92,7 @@ export function resolveOptions(options: TcpOptions): ResolvedTcpOptions {
     windowScaling: true,
     sack: true,
     timestamps: true,
+    ecn: 'passive',
     timeWait: 60 * SECOND,
     timeWaitMax: 65_536,
     finWait2: 60 * SECOND,
@@ -118,6 +123,8 @@ export function resolveOptions(options: TcpOptions): ResolvedTcpOptions {
   at('maxSegment', 0, 65_535);
   at('ttl', 1, 255);
   at('tos', 0, 255);
+  if (!ECN_MODES.includes(resolved.ecn))
+    throw new RangeError(`TCP option ecn: ${String(resolved.ecn)} is not one of ${ECN_MODES.join(', ')}`);
   return resolved;
 }
 

@@ -16,7 +16,7 @@ import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt, seqMax, seqMin } from '.
 import { MILLISECOND, SECOND } from '../world.ts';
 import { OutOfOrder } from './out-of-order.ts';
 import type { Segment } from './segment.ts';
-import { ACK, FIN, RST, SYN, URG } from './segment.ts';
+import { ACK, CWR, FIN, RST, SYN, URG } from './segment.ts';
 import type { Timers } from './timers.ts';
 import { DELACK } from './timers.ts';
 
@@ -58,6 +58,10 @@ export class Receiver {
 
   timestamps = false;
   sackPermitted = false;
+  /** ECN was agreed on (RFC 3168). */
+  ecn = false;
+  /** A CE mark has arrived and no CWR since: every ACK carries ECE (RFC 3168 §6.1.3). */
+  echoesCongestion = false;
   /** TS.Recent and when it was set (RFC 7323 §4.3, §5.5). */
   tsRecent = 0;
   tsRecentAt = 0;
@@ -203,6 +207,7 @@ export class Receiver {
     if (segment.length > 0) {
       this.#measure(segment);
       this.lastDataAt = now;
+      if (this.ecn) this.#noteMarks(segment);
     }
     // Trim to the window (RFC 9293 §3.10.7.4): from the left what we have, from the right what we did not ask for.
     if (seqLt(start, this.rcvNxt)) {
@@ -306,6 +311,17 @@ export class Receiver {
       return;
     }
     if (!this.#timers.isSet(DELACK)) this.#timers.set(DELACK, now + DELAYED_ACK); // SHLD-18
+  }
+
+  /**
+   * RFC 3168 §6.1.3: CWR ends the echo, CE begins one; a segment with both does both, in this order. §6.1.5: marks on what is out of window
+   * do not count, so this comes behind the sequence number check. A sender that has slowed down waits for this ACK: it goes at once.
+   */
+  #noteMarks(segment: Segment): void {
+    const echoed = this.echoesCongestion;
+    if ((segment.flags & CWR) !== 0) this.echoesCongestion = false;
+    if (segment.congestionExperienced) this.echoesCongestion = true;
+    if (echoed !== this.echoesCongestion || (segment.flags & CWR) !== 0) this.ackNow = true;
   }
 
   #measure(segment: Segment): void {

@@ -206,6 +206,9 @@ export class Sender {
   /** End of the last segment shorter than the MSS (Minshall's Nagle). */
   #sndSml: Seq = 0;
   #cwrDue = false;
+  /** A reduction is under way of which the peer has yet to learn, by the CWR that goes at or behind this: until then ECE says nothing new. */
+  #cwrPending = false;
+  #cwrPoint: Seq = 0;
   #lastSentAt = 0;
   /** When the first zero-window probe without an answer was sent (-1: none), and when SND.UNA last moved. */
   #unansweredSince = -1;
@@ -435,6 +438,7 @@ export class Sender {
     if ((verdict & VERDICT_UNDO) !== 0) {
       congestion.undo(now);
       rtt.backoff = 0;
+      this.#cwrDue = this.#cwrPending = false;
     }
     if ((verdict & VERDICT_ENTER) !== 0) this.#beginReduction(now, false);
     if ((verdict & VERDICT_EXIT) !== 0) {
@@ -443,11 +447,8 @@ export class Sender {
     } else if ((verdict & VERDICT_LOSS_EXIT) !== 0) congestion.onRecoveryExit(now);
     if ((verdict & VERDICT_CWR) !== 0 && recovery.enterCwr(this.sndUna, this.sndNxt)) this.#beginReduction(now, false);
     const ecnEcho = this.ecn && (segment.flags & ECE) !== 0;
-    // RFC 3168 §6.1.2: at most once per window of data.
-    if (ecnEcho && recovery.enterCwr(this.sndUna, this.sndNxt)) {
-      this.#beginReduction(now, true);
-      this.#cwrDue = true;
-    }
+    if (this.#cwrPending && seqGt(this.sndUna, this.#cwrPoint)) this.#cwrPending = false;
+    if (ecnEcho && !this.#cwrPending) this.#onEcnEcho(now);
     if ((verdict & VERDICT_RENEGED) !== 0) this.#timers.set(RTO, now + Math.max(rtt.srtt / 16, 10_000));
 
     rate.finish(rtt.min, now);
@@ -503,6 +504,7 @@ export class Sender {
       this.sndNxt = end;
       if (out.length % this.mss !== 0) this.#sndSml = end;
       if (out.cwr) this.#cwrDue = false;
+      else if (this.#cwrDue) this.#cwrPoint = end;
       if (this.#tlpDue) {
         this.#tlpDue = false;
         this.recovery.onProbeSent(this.sndNxt, false);
@@ -638,10 +640,31 @@ export class Sender {
 
   #beginReduction(now: number, ecn: boolean): void {
     const { flight, congestion } = this;
+    this.#announceReduction();
     if (ecn) congestion.onEcnEcho(this.#flightSize(), now);
     else congestion.onLoss(this.#flightSize(), now);
     // RFC 9937 §6.2: what this ACK delivered counts as in flight when recovery began.
     this.#prr.begin(flight.total - flight.sacked - flight.inferred + this.#digest.delivered);
+  }
+
+  /** RFC 3168 §6.1.2: react to the peer's ECE, at most once per window of data. */
+  #onEcnEcho(now: number): void {
+    const { congestion, recovery } = this;
+    if (recovery.enterCwr(this.sndUna, this.sndNxt)) this.#beginReduction(now, true);
+    else if (recovery.state < CA_CWR) {
+      // Nothing is in flight, so there is nothing to drain.
+      this.#announceReduction();
+      congestion.onEcnEcho(this.#flightSize(), now);
+      if (!congestion.ownsRecovery)
+        congestion.cwnd = Math.max(Math.min(congestion.cwnd, congestion.ssthresh), this.mss);
+    }
+  }
+
+  /** RFC 3168 §6.1.2: whatever cwnd was reduced for, the first new data after it carries CWR. */
+  #announceReduction(): void {
+    if (!this.ecn) return;
+    this.#cwrDue = this.#cwrPending = true;
+    this.#cwrPoint = this.sndNxt;
   }
 
   #control(digest: AckDigest, priorPipe: number, lost: number, ecnEcho: boolean, verdict: number, now: number): void {
@@ -798,6 +821,7 @@ export class Sender {
       out.push = out.length === unsent;
       out.fin = out.push && this.ended && window > unsent;
       out.ect = this.ecn;
+      out.cwr = this.#cwrDue;
       return true;
     }
     let slot = flight.last;
@@ -855,6 +879,7 @@ export class Sender {
         return false;
       }
     }
+    if (this.#cwrDue && length > mss) length = mss; // CWR is for one segment
     if (room < 1) {
       this.#usage.onHeld(); // a FIN by itself
       return false;
@@ -867,7 +892,7 @@ export class Sender {
     out.push = length === unsent && length > 0 && !this.#corked;
     out.fin = finDue && length === unsent && window > length;
     out.gsoSize = length > mss ? mss : 0;
-    out.ect = this.ecn;
+    out.ect = this.ecn && length > 0;
     out.cwr = this.#cwrDue && length > 0;
     return true;
   }
@@ -981,6 +1006,7 @@ export class Sender {
       this.rate.lost += Math.max(0, flight.lost - lost);
       this.#digest.forgetBlocks();
       congestion.onTimeout(flightSize, reduce, now);
+      this.#announceReduction();
       // What was sent too recently to be lost still counts as in flight; the retransmission goes besides.
       congestion.cwnd = Math.max(congestion.cwnd, flight.pipe + this.mss);
       this.#updatePacing();

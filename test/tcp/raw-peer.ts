@@ -41,6 +41,8 @@ export interface RawSegment {
   dstPort?: number;
   src?: string;
   dst?: string;
+  /** Of the IP header; its two low bits are the ECN field. */
+  tos?: number;
 }
 
 export interface SeenSegment {
@@ -51,6 +53,7 @@ export interface SeenSegment {
   srcPort: number;
   dstPort: number;
   data: Uint8Array;
+  tos: number;
   mss: number;
   windowScale: number;
   sackPermitted: boolean;
@@ -192,7 +195,7 @@ export class RawPeer {
     const src = parseIpv4(segment.src ?? '10.9.0.2') as number;
     const dst = parseIpv4(segment.dst ?? '10.9.0.1') as number;
     ethernet.set(dv, 0, STACK_MAC, OUR_MAC, ethernet.TYPE_IPV4);
-    ipv4.set(dv, 14, 20, 0, 20 + length, 1, ipv4.DONT_FRAGMENT, 64, ipv4.PROTOCOL_TCP, src, dst);
+    ipv4.set(dv, 14, 20, segment.tos ?? 0, 20 + length, 1, ipv4.DONT_FRAGMENT, 64, ipv4.PROTOCOL_TCP, src, dst);
     ipv4.updateChecksum(dv, 14);
     const { srcPort = this.port, dstPort = this.stackPort, ack = 0, window = 65535 } = segment;
     tcp.set(dv, 34, srcPort, dstPort, segment.seq | 0, ack | 0, headerLength, segment.flags, window);
@@ -226,6 +229,7 @@ export class RawPeer {
       srcPort: tcp.srcPort(dv, at),
       dstPort: tcp.dstPort(dv, at),
       data: bytes.slice(at + header, end),
+      tos: dv.getUint8(ip + 1),
       mss: o.mss,
       windowScale: o.windowScale,
       sackPermitted: o.sackPermitted,
