@@ -63,7 +63,7 @@ export class InFlight {
   sackedRecords = 0;
   lost = 0;
   retrans = 0;
-  /** Without SACK: bytes that duplicate ACKs say have left the network (RFC 5681 §3.2, RFC 6937 §3). */
+  /** Without SACK: bytes that duplicate ACKs say have left the network (RFC 5681 §3.2, RFC 6937 §3): so they release new ones (RFC 3042). */
   inferred = 0;
 
   #ints = NO_INTS;
@@ -278,6 +278,16 @@ export class InFlight {
     this.count = this.total = this.sacked = this.sackedRecords = this.lost = this.retrans = this.inferred = 0;
     this.#sentHead = this.#sentTail = this.#lostHead = this.#lostTail = NONE;
     this.#drop();
+  }
+
+  /** How many segments of `mss` bytes the records with any of `flags` are (all of them, if 0). For information: it walks. */
+  segments(flags: number, mss: number): number {
+    let segments = 0;
+    for (let i = 0; i < this.count; i++) {
+      const slot = this.at(i);
+      if (flags === 0 || (this.flags(slot) & flags) !== 0) segments += Math.ceil(this.length(slot) / mss);
+    }
+    return segments;
   }
 
   // Leave whichever list it is on, and whichever sum it is in.

@@ -629,6 +629,7 @@ export class Sender {
   // RFC 5681 §3.1: after a lost SYN the initial window is one segment. RFC 6298 §5.7: and the RTO 3 s, if nothing was measured.
   #afterSynLoss(): void {
     this.rtt.afterSynLoss();
+    this.rtt.backoff = 0;
     this.congestion.cwnd = Math.min(this.congestion.cwnd, this.mss);
     this.#synWasLost = true;
   }

@@ -394,7 +394,7 @@ test('after a lost SYN the window is one segment, and the timer three seconds if
   sender.setMss(1_200);
   sender.established(model.now);
   expect(sender.congestion.cwnd).toBe(1_200);
-  expect(sender.rtt.rto).toBe(3 * SECOND);
+  expect(sender.rtt.backedOff).toBe(3 * SECOND);
 });
 
 test('a writer that found no memory at all is told to try again', () => {

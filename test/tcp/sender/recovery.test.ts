@@ -347,6 +347,8 @@ test('a super-segment SACKed in part is split, and only the missing part goes ag
   model.runToEnd();
   expect(retransmitted(model)).toEqual([3_000, 4_000]);
   expect(model.received).toBe(10_000);
+  model.write(2_500);
+  expect(model.sender.flight.segments(0, 1_000)).toBe(3);
 });
 
 test('the timer doubles at each expiry and comes back with the first valid sample (RFC 6298 §5.5, §5.7; M18, M19)', () => {
