@@ -65,7 +65,9 @@ export function arrives(machine: Machine, segment: Segment, now: number): void {
   if (!checkSyn(machine, segment, now)) return;
   if (!checkAck(machine, segment, now)) return;
   checkUrgent(machine, segment);
-  if (verdict === PROBE) {
+  // A bare FIN needs no room. Some send it into a closed window, and would repeat it for ever (as Linux, we take it).
+  const isBareFin = segment.length === 0 && (segment.flags & FIN) !== 0;
+  if (verdict === PROBE && !isBareFin) {
     // The window is closed: the probe's text stays outside, and its sender wants to know how far we are (§3.8.6.1, MUST-36).
     machine.receiver.ackNow = true;
     return;

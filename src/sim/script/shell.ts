@@ -20,14 +20,28 @@ interface Outcome {
 }
 
 const DONE: Outcome = { status: 0, output: [] };
+/** What set_sysctls.py leaves behind, by the name scripts call it. */
+const RESTORE = 'sysctl_restore_$' + '{PPID}.sh';
 
 /** Run `text`; returns the exit status of its last command. */
 export function runCommand(text: string, host: ShellHost): number {
   let status = 0;
   const script = text.replace(/\\\n/g, ' ').replace(/(^|\s)#[^\n]*/g, '$1');
-  for (const line of splitOutsideQuotes(script, /^(?:\n|;|&&)/)) {
-    const command = line.trim();
-    if (command !== '') status = pipeline(command, host);
+  for (const line of splitOutsideQuotes(script, /^(?:\n|;)/)) {
+    // `a || b`: b only when a has failed.
+    for (const [i, alternative] of splitOutsideQuotes(line, /^\|\|/).entries()) {
+      if (i > 0 && status === 0) break;
+      status = conjunction(alternative, host);
+    }
+  }
+  return status;
+}
+
+/** `a && b`: b only when a has not failed. */
+function conjunction(text: string, host: ShellHost): number {
+  let status = 0;
+  for (const part of splitOutsideQuotes(text, /^&&/)) {
+    if (status === 0 && part.trim() !== '') status = pipeline(part.trim(), host);
   }
   return status;
 }
@@ -105,8 +119,11 @@ function source(command: string, host: ShellHost): Outcome {
       return mtu(args, command, host);
     case 'echo':
       return { status: 0, output: [args.join(' ')] };
-    // A queue discipline or an offload below us, a module, a cache: there is none.
     case 'tc':
+      // The fq queue discipline paces below TCP; here TCP does it itself.
+      if (args.includes('fq')) host.profile.tcp.pacing = 'on';
+      return DONE;
+    // An offload below us, a module, a cache: there is none.
     case 'ethtool':
     case 'modprobe':
     case 'kldload':
@@ -115,6 +132,9 @@ function source(command: string, host: ShellHost): Outcome {
     case ':':
     case 'clear':
     case 'set':
+      return DONE;
+    // Settings of a script die with its host.
+    case RESTORE:
       return DONE;
     case 'false':
       return { status: 1, output: [] };

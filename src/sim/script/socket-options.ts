@@ -105,14 +105,12 @@ function setNumber(fd: TcpFd, name: string, value: number, host: Host, profile: 
     case 'TCP_NODELAY':
       options.noDelay = value !== 0;
       if (connection !== null) connection.noDelay = value !== 0;
+      if (value !== 0) uncork(fd, host);
       return 0;
     case 'TCP_CORK':
     case 'TCP_NOPUSH':
       fd.cork = value !== 0;
-      if (!fd.cork && connection !== null) {
-        connection.sender.write(new Uint8Array(0), 0, 0, false);
-        host.stack.tcp.markDirty(connection);
-      }
+      if (!fd.cork) uncork(fd, host);
       return 0;
     case 'TCP_MAXSEG':
       if (value < 48 || value > 32_767) return EINVAL;
@@ -137,6 +135,14 @@ function setNumber(fd: TcpFd, name: string, value: number, host: Host, profile: 
       if (!REMEMBERED.test(name)) profile.doubt(`the socket option ${name}`);
       return 0;
   }
+}
+
+/** What was held back for more to come goes now. */
+function uncork(fd: TcpFd, host: Host): void {
+  const { connection } = fd;
+  if (connection === null || connection.sender.ended) return;
+  connection.sender.write(new Uint8Array(0), 0, 0, false);
+  host.stack.tcp.markDirty(connection);
 }
 
 /** The value of an option, or a negative errno when it has none. */
