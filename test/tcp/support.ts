@@ -116,7 +116,7 @@ export function listen(stack: Stack, options: ListenOptions): TcpListener {
 export function connected(
   options: TwoStacksOptions = {},
   client: ConnectionOptions = {},
-  server: ConnectionOptions = {},
+  server: Partial<ListenOptions> = {},
 ): Pair {
   const { a, b, net } = twoStacks(options);
   const listener = listen(b.stack, { port: 80, ...server });
