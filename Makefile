@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 SOURCES := $(shell find src -type f)
 NATIVE_SOURCES := $(wildcard native/*.c native/*.h native/Makefile)
 
-.PHONY: help setup build native run test unit interop check format lint types bench clients pack clean distclean bench-wan rfc
+.PHONY: help setup build native run test unit interop check format lint types bench bench-sim sim clients pack clean distclean bench-wan rfc
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -76,6 +76,14 @@ format: setup ## Rewrite files in the project's format
 
 types: setup ## Check types of sources, tests, examples and benchmarks
 	tsc -p .
+
+SEEDS ?= 10000
+
+sim: build ## Try random networks on simulated time: SEED=n for one, SEEDS=n for so many
+	@if [ -n "$(SEED)" ]; then node dist/cli/main.js sim --seed $(SEED); else node dist/cli/main.js sim --seeds $(SEEDS) --jobs $$(nproc); fi
+
+bench-sim: setup ## Compare the grid of simulated paths with its golden copy (ARGS=--update replaces it)
+	@tsx bench/sim/grid.ts $(ARGS)
 
 bench: build ## Run the micro benchmarks
 	@for file in bench/micro/*.ts; do echo "# $$file"; tsx "$$file"; done

@@ -43,7 +43,7 @@ function drawChannel(random: Random): ChannelOptions {
   options.corrupt = rarely(random, 0.2, 0.03);
   if (random.chance(0.08)) {
     options.mtu = random.pick([1000, 1280, 1400]);
-    options.tooBig = 'icmp';
+    options.tooBig = random.chance(0.3) ? 'drop' : 'icmp'; // a black hole, sometimes
   }
   return options;
 }
@@ -103,7 +103,7 @@ export function drawTopology(
   const made = names.map((name, i) =>
     net.host(name, { ...host(name), address: `10.1.${i}.2/24`, gateway: `10.1.${i}.1` }),
   );
-  const icmp = true;
+  const icmp = random.chance(0.95);
   const chain = Array.from({ length: hops }, (_, i) =>
     shape === 'nat' ? net.nat(`nat${i}`, { icmp }) : net.router(`router${i}`, { icmp }),
   );
