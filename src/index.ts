@@ -1,6 +1,9 @@
 // The public surface of tapstack, and nothing else.
 
 export type { CapturedFrame, Direction } from './capture/frame.ts';
+export type { Dns } from './dns/dns.ts';
+export type { DnsError } from './dns/errors.ts';
+export type { DnsOptions } from './dns/options.ts';
 export type { Clock, ClockTimer } from './driver/clock.ts';
 export { VirtualClock } from './driver/virtual-clock.ts';
 export { DuplexLink, type DuplexLinkOptions } from './link/duplex.ts';

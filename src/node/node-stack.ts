@@ -1,8 +1,11 @@
 // A stack for Node programs: made with `createStack`, used through `net` and `dgram`, ended with `close`.
 
+import { lookup as hostLookup } from 'node:dns';
 import { EventEmitter } from 'node:events';
 import type { CapturedFrame } from '../capture/frame.ts';
 import { LINKTYPE_ETHERNET, nanosOf } from '../capture/frame.ts';
+import type { Dns } from '../dns/dns.ts';
+import { createDns } from '../dns/dns.ts';
 import { Driver } from '../driver/event-loop.ts';
 import { SystemClock } from '../driver/system-clock.ts';
 import { SystemEntropy } from '../driver/system-entropy.ts';
@@ -16,7 +19,7 @@ import { EV_CONNECTED, EV_ERROR } from '../socket.ts';
 import { Stack } from '../stack.ts';
 import { Address, formatIpv4, formatMac } from '../wire/address.ts';
 import type { World } from '../world.ts';
-import type { NetContext } from './context.ts';
+import type { Lookup, NetContext } from './context.ts';
 import type { Dgram } from './dgram.ts';
 import { createDgram } from './dgram.ts';
 import { errnoException, invalidAddress } from './errors.ts';
@@ -60,6 +63,7 @@ export class NodeStack extends EventEmitter<NodeStackEvents> {
   readonly driver: Driver;
   readonly net: Net;
   readonly dgram: Dgram;
+  readonly dns: Dns;
   readonly #context: NetContext;
   readonly #captures: CaptureLink[] = [];
   readonly #nics: Nic[] = [];
@@ -76,10 +80,12 @@ export class NodeStack extends EventEmitter<NodeStackEvents> {
     const { hostname, memory, tcp, udp, icmp, reassembly, acceptSourceRoute } = options;
     this.core = new Stack({ world, hostname, memory, tcp, udp, icmp, reassembly, acceptSourceRoute });
     this.driver = new Driver(this.core, clock);
+    // Without servers of its own, the stack knows the names its host knows.
+    const resolve: Lookup = (...args) => (dns.lookup() ?? (hostLookup as Lookup))(...args);
     this.#context = {
       core: this.core,
       driver: this.driver,
-      lookup: createLookup(options),
+      lookup: createLookup({ hosts: options.hosts, lookup: options.lookup ?? resolve }),
       defaults: { autoSelectFamily: true, autoSelectFamilyAttemptTimeout: 250 },
       open: new Set(),
       Socket,
@@ -87,6 +93,10 @@ export class NodeStack extends EventEmitter<NodeStackEvents> {
     };
     this.net = createNet(this.#context);
     this.dgram = createDgram(this.#context);
+    const { net, dgram } = this;
+    const random = (): number => world.entropy.int32();
+    const dns = createDns({ net, dgram, clock, random }, options.dns ?? {}, this.#context.lookup);
+    this.dns = dns.module;
   }
 
   /** @internal use `createStack` */

@@ -2,6 +2,8 @@
 
 import { isIPv4 } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { DnsOptions } from '../dns/options.ts';
+import { checkDnsOptions } from '../dns/options.ts';
 import type { Clock } from '../driver/clock.ts';
 import type { Link } from '../link/link.ts';
 import type { Tap, TapOptions } from '../link/tap.ts';
@@ -56,7 +58,9 @@ export interface StackOptions extends InterfaceOptions {
   hostname?: string;
   /** Names and their addresses, known without asking anybody. */
   hosts?: Readonly<Record<string, string | readonly string[]>>;
-  /** Resolver for all other names, in the shape of dns.lookup, which is the default. */
+  /** Name servers to ask for all other names, over this stack; without them the host system is asked. */
+  dns?: DnsOptions;
+  /** Resolver for names in place of `dns`, in the shape of dns.lookup. */
   lookup?: Lookup;
   /** Most bytes for all buffers, default 512 MB; what is not used is not allocated. */
   memory?: number;
@@ -91,7 +95,7 @@ const INTERFACE_KEYS = ['tap', 'link', 'address', 'host', 'mac', 'mtu', 'name', 
 const STACK_KEYS = new Set<string>([
   ...INTERFACE_KEYS,
   ...['interfaces', 'gateway', 'routes', 'hostname', 'hosts', 'lookup', 'memory', 'tcp', 'udp', 'icmp', 'reassembly'],
-  ...['acceptSourceRoute', 'world'],
+  ...['acceptSourceRoute', 'dns', 'world'],
 ]);
 
 /** @throws TypeError (ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE) that says which option is wrong, and how */
@@ -124,6 +128,7 @@ export function checkOptions(options: StackOptions): CheckedOptions {
   }
   if (options.lookup !== undefined && typeof options.lookup !== 'function')
     throw invalidArgType('options.lookup', 'Function', options.lookup);
+  checkDnsOptions(options.dns, 'options.dns');
   for (const [name, value] of Object.entries(options.hosts ?? {})) {
     for (const address of typeof value === 'string' ? [value] : value) checkAddress(address, `options.hosts.${name}`);
   }
