@@ -38,8 +38,11 @@ export class Scanner {
 
   /** What `pattern` (sticky) finds here, and moves behind it; null when it does not match. */
   take(pattern: RegExp): RegExpExecArray | null {
+    const from = this.at;
     this.skip();
-    return this.takeHere(pattern);
+    const found = this.takeHere(pattern);
+    if (found === null) this.at = from;
+    return found;
   }
 
   /** The same without skipping blanks. */
@@ -51,17 +54,23 @@ export class Scanner {
   }
 
   peek(pattern: RegExp): boolean {
+    const from = this.at;
     this.skip();
     pattern.lastIndex = this.at;
+    this.at = from;
     return pattern.test(this.text);
   }
 
   /** True when `token` comes next, and moves behind it. */
   accept(token: string): boolean {
+    const from = this.at;
     this.skip();
-    if (!this.text.startsWith(token, this.at)) return false;
-    this.at += token.length;
-    return true;
+    if (this.text.startsWith(token, this.at)) {
+      this.at += token.length;
+      return true;
+    }
+    this.at = from;
+    return false;
   }
 
   expect(token: string, where: string): void {
