@@ -87,6 +87,13 @@ export class Stats {
   tcpDelayedAcks = 0;
   tcpKeepAlive = 0;
   tcpZeroWindowProbes = 0;
+  tcpFastOpenActive = 0;
+  tcpFastOpenActiveFail = 0;
+  tcpFastOpenPassive = 0;
+  tcpFastOpenPassiveFail = 0;
+  tcpFastOpenListenOverflow = 0;
+  tcpFastOpenCookieReqd = 0;
+  tcpFastOpenBlackhole = 0;
   tcpTimeWait = 0;
   tcpTimeWaitReused = 0;
   tcpTimeWaitOverflow = 0;

@@ -6,7 +6,7 @@
 // The only file that sees all parts. Invariant: `state` changes in `transition` alone, as the table in states.ts says; a connection in
 // CLOSED or TIME-WAIT has left the demultiplexer, runs no timer and owns no memory but what the user has yet to read.
 
-import { ECONNABORTED, ENOTCONN, EPIPE, ETIMEDOUT } from '../errno.ts';
+import { ECONNABORTED, ECONNREFUSED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT } from '../errno.ts';
 import type { IcmpError } from '../net/icmp-error.ts';
 import type { Packet } from '../net/packet.ts';
 import type { Path } from '../net/path.ts';
@@ -15,12 +15,13 @@ import type { Stats } from '../stats.ts';
 import type { Address } from '../wire/address.ts';
 import { DESTINATION_UNREACHABLE } from '../wire/icmpv4.ts';
 import type { Seq } from '../wire/seq.ts';
-import { seqAdd, seqLeq, seqLt } from '../wire/seq.ts';
+import { seqAdd, seqDiff, seqLeq, seqLt } from '../wire/seq.ts';
 import * as wire from '../wire/tcp.ts';
 import { MILLISECOND } from '../world.ts';
 import type { Endpoint } from './demux.ts';
 import type { EcnMode } from './ecn.ts';
 import { ECN_FIELD, ECT0, isSetupSyn, isSetupSynAck, SETUP_SYN, SETUP_SYN_ACK } from './ecn.ts';
+import { COOKIE_REQUEST, findOption } from './fast-open.ts';
 import type { Agreement, Offer } from './handshake.ts';
 import { effectiveMss, offeredMss, windowShift } from './handshake.ts';
 import type { TcpInfo } from './info.ts';
@@ -76,6 +77,11 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   readonly maxSegment: number;
   readonly ecn: EcnMode;
   readonly #tcp: Tcp;
+  /** Fast open (RFC 7413). As client: the option of our first SYN. As server: the listener, which counts us until the handshake is done. */
+  #cookie: Uint8Array | null = null;
+  #fastListener: TcpListener | null = null;
+  #openedFast = false;
+  #sentSynData = false;
   /** Both sides offered a scale (RFC 7323 §2.2). */
   scalesWindows = false;
   #peerMss = 536;
@@ -129,12 +135,49 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   // ── Opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Active OPEN: RFC 9293 §3.10.1. */
-  open(now: number): void {
+  open(now: number, fast = false): void {
     this.transition(states.ACTIVE_OPEN);
     this.lastReceivedAt = now;
     this.sender.timestamps = this.timestamps;
     this.#applyMss();
     this.sender.start(this.#tcp.isn.isn(this.local, this.localPort, this.remote, this.remotePort, now));
+    if (fast) this.#prepareFastOpen(now);
+    this.#tcp.markDirty(this);
+  }
+
+  /** RFC 7413 §4.2.1: a cookie, and data, in our SYN; or a request for one. */
+  #prepareFastOpen(now: number): void {
+    const known = this.#tcp.fastOpen.recall(this.remote);
+    if (known === null) {
+      this.#cookie = COOKIE_REQUEST;
+      return;
+    }
+    if (known.blockedUntil > now) {
+      this.stats.tcpFastOpenBlackhole++;
+      return;
+    }
+    this.#cookie = known.cookie;
+    const header = this.#tcp.header.reset(this.localPort, this.remotePort);
+    this.#describeSyn(now);
+    const most = effectiveMss(known.mss, this.path, false, this.maxSegment);
+    this.sender.synData = Math.max(0, most - (header.length - wire.MIN_HEADER));
+  }
+
+  /** Passive OPEN by a SYN with a valid cookie: the user need not wait for the handshake (RFC 7413 §4.2.2). */
+  openFast(listener: TcpListener, agreement: Agreement, iss: Seq, segment: Segment, now: number): void {
+    const { sender, receiver } = this;
+    this.state = states.SYN_RECEIVED;
+    this.#fastListener = listener;
+    this.#openedFast = true;
+    this.lastReceivedAt = now;
+    this.#settle(agreement, segment.seq, now);
+    receiver.tsRecent = segment.tsVal;
+    receiver.tsRecentAt = now;
+    sender.start(iss);
+    sender.setWindow(segment);
+    sender.established(now);
+    segment.flags &= ~FIN; // the peer will repeat it
+    receiver.text(segment, now);
     this.#tcp.markDirty(this);
   }
 
@@ -192,7 +235,8 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     this.lastReceivedAt = now;
     this.sender.established(now);
     if (this.#keepAlive) this.timers.set(KEEPALIVE, now + this.#keepAliveIdle);
-    if (this.parent !== null) this.parent.ready(this);
+    if (this.#openedFast) this.#settleFastOpen(false);
+    else if (this.parent !== null) this.parent.ready(this);
     else this.#post(EV_CONNECTED);
     if (this.receiver.readable > 0) this.#post(EV_READABLE);
     // CLOSE was called meanwhile: it takes effect now (RFC 9293 §3.10.4).
@@ -211,12 +255,38 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
 
   // ── Machine ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  receive(segment: Segment, _packet: Packet, now: number): void {
+  receive(segment: Segment, packet: Packet, now: number): void {
     if ((segment.flags & SYN) === 0) segment.windowScaled = segment.window << this.sender.sndWndShift;
     this.lastReceivedAt = now;
     this.#keepAliveProbes = 0;
+    const wasOpening = this.state === states.SYN_SENT;
     arrives(this, segment, now);
+    if (wasOpening && this.#cookie !== null && this.state !== states.SYN_SENT) this.#learnCookie(segment, packet);
     if (this.#isAlive) this.#tcp.markDirty(this);
+  }
+
+  /** RFC 7413 §4.1.3: the answer to our SYN may bring a cookie, and says whether the data was taken. */
+  #learnCookie(segment: Segment, packet: Packet): void {
+    const { fastOpen } = this.#tcp;
+    const { dv, transport } = packet;
+    const sentData = this.#cookie !== null && this.#sentSynData;
+    this.#cookie = null;
+    if ((segment.flags & SYN) === 0) return;
+    if (sentData) {
+      if (seqDiff(segment.ack, this.sender.iss) > 1) this.stats.tcpFastOpenActive++;
+      else this.stats.tcpFastOpenActiveFail++;
+    }
+    const option = findOption(dv, transport + wire.MIN_HEADER, segment.payload);
+    const length = option < 0 ? 0 : dv.getUint8(option + 1) - 2;
+    if (length > 0) {
+      const cookie = packet.bytes.slice(option + 2, option + 2 + length);
+      fastOpen.remember(this.remote, cookie, this.#peerMss);
+    } else if (sentData) fastOpen.succeeded(this.remote);
+  }
+
+  #settleFastOpen(wasReset: boolean): void {
+    this.#fastListener?.settleFastOpen(wasReset, this.#tcp.world.now);
+    this.#fastListener = null;
   }
 
   transition(event: number): void {
@@ -268,7 +338,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     if ((bits & GOT_DATA) !== 0 && this.receiver.readable > 0) events |= EV_READABLE;
     if ((bits & GOT_FIN) !== 0) events |= EV_END;
     // Before ESTABLISHED the user is not told (RFC 9293 §3.10.7.3); `opened` will.
-    if (events !== 0 && this.state !== states.SYN_RECEIVED) this.#post(events);
+    if (events !== 0 && (this.state !== states.SYN_RECEIVED || this.#openedFast)) this.#post(events);
   }
 
   onUrgent(): void {
@@ -278,6 +348,8 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   finish(errno: number): void {
     if (this.state !== states.CLOSED) this.state = states.CLOSED;
     this.#detach();
+    // Who was given the connection before the handshake was done never asked for it.
+    if (this.#openedFast && errno === ECONNREFUSED) errno = ECONNRESET;
     this.error = errno;
     this.#post(errno < 0 ? EV_ERROR | EV_CLOSED : EV_CLOSED);
   }
@@ -370,13 +442,14 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     const { tx } = path.nic;
     const { length } = header;
     header.write(tx.dv, tx.begin(path, length), length);
-    if (out.length > 0) tx.ring(sender.ring, out.seq, out.length);
+    if (out.length > 0) tx.ring(sender.ring, out.syn ? seqAdd(out.seq, 1) : out.seq, out.length);
     if (out.ect) path.tos |= ECT0;
     const errno = tx.commit(PROTOCOL_TCP, wire.CHECKSUM_OFFSET, out.gsoSize);
     path.tos &= ~ECN_FIELD;
     const count = out.gsoSize > 0 ? Math.ceil(out.length / out.gsoSize) : 1;
     this.stats.tcpOutSegs += count;
     if (out.retransmission) this.stats.tcpRetransSegs += count;
+    if (out.syn) this.#onSynSent(now);
     // Refused or not, it was sent as far as TCP is concerned: what never left is recovered like any other loss.
     sender.sent(now);
     if ((header.flags & ACK) !== 0) {
@@ -385,6 +458,17 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
       receiver.acknowledged();
     }
     return errno === 0;
+  }
+
+  /** A SYN of ours has left: with data, or again after one with data got no answer (RFC 7413 §4.1.3.1). */
+  #onSynSent(now: number): void {
+    const { out } = this.sender;
+    if (out.length > 0) this.#sentSynData = true;
+    else if (out.retransmission && this.#sentSynData && this.state === states.SYN_SENT && this.#cookie !== null) {
+      this.stats.tcpFastOpenActiveFail++;
+      this.#tcp.fastOpen.lost(this.remote, now);
+      this.#sentSynData = false;
+    }
   }
 
   /** Our SYN or SYN,ACK into the header scratch. */
@@ -396,6 +480,8 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     if (isFirst) {
       // RFC 3168 §6.1.1.1: a SYN that got no answer is repeated without: firewalls have been known to drop it.
       if (this.ecn === 'on' && !sender.out.retransmission) header.flags |= SETUP_SYN;
+      // RFC 7413 §4.1.3.1: and without this one, which middleboxes have been known to dislike as well.
+      if (!sender.out.retransmission) header.fastOpen = this.#cookie;
     } else if (sender.ecn) header.flags |= SETUP_SYN_ACK;
     header.window = this.#synWindow;
     header.mss = offeredMss(this.path, this.maxSegment); // always (SHLD-5), and on SYNs only (MUST-65)
@@ -511,7 +597,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   // ── The user ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   get connecting(): boolean {
-    return this.state === states.SYN_SENT || this.state === states.SYN_RECEIVED;
+    return this.state === states.SYN_SENT || (this.state === states.SYN_RECEIVED && !this.#openedFast);
   }
 
   get readable(): number {
@@ -729,6 +815,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   /** Leave the demultiplexer and give everything back but what the user may still read. */
   #detach(): void {
     this.timers.stop();
+    if (this.#fastListener !== null) this.#settleFastOpen(true);
     this.sender.close();
     this.#tcp.remove(this);
     if (this.released || this.receiver.readable === 0) this.receiver.release();

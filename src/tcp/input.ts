@@ -158,8 +158,11 @@ function checkAck(machine: Machine, segment: Segment, now: number): boolean {
     }
     machine.transition(states.RCV_ACK_OF_SYN);
     sender.setWindow(segment);
-    machine.onAckBits(sender.onAck(segment, now));
+    const bits = sender.onAck(segment, now);
+    machine.onAckBits(bits);
     machine.opened(segment, now);
+    // With fast open our FIN may have gone before our SYN was acknowledged (RFC 7413 §4.2.2).
+    if ((bits & ACK_FIN) !== 0) machine.transition(states.RCV_ACK_OF_FIN);
     return true;
   }
   // RFC 9293 §3.10.7.4: it acknowledges something not yet sent; RFC 5961 §5.2: or something too long ago.

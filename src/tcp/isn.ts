@@ -14,6 +14,7 @@ const TWEAK_TIMESTAMP = 1;
 export const TWEAK_COOKIE = 2;
 export const TWEAK_COOKIE_TIME = 3;
 export const TWEAK_PORT = 4;
+export const TWEAK_FAST_OPEN = 5;
 
 export class IsnGenerator {
   // The key's four words; v0..v3 of SipHash as pairs of int32 while hashing.

@@ -17,10 +17,11 @@ import * as cookie from './cookie.ts';
 import type { Listening } from './demux.ts';
 import type { EcnMode } from './ecn.ts';
 import { isSetupSyn, SETUP_SYN_ACK } from './ecn.ts';
+import { findOption } from './fast-open.ts';
 import type { Offer } from './handshake.ts';
 import { Agreement, offeredMss, windowShift } from './handshake.ts';
 import type { ListenOptions } from './options.ts';
-import { DEFAULT_BACKLOG, INITIAL_RECEIVE_BUFFER } from './options.ts';
+import { DEFAULT_BACKLOG, DEFAULT_FAST_OPEN_QUEUE, INITIAL_RECEIVE_BUFFER } from './options.ts';
 import type { Header } from './output.ts';
 import { send } from './output.ts';
 import type { Segment } from './segment.ts';
@@ -31,6 +32,8 @@ import type { Tcp } from './tcp.ts';
 
 /** How long after the last cookie was sent one may come back. */
 const COOKIE_LIFETIME = 128 * SECOND;
+/** How long a fast open that ended in a reset counts as pending: or a flood of them would cost its sender nothing (RFC 7413 §5.1). */
+const RESET_PENALTY = 60 * SECOND;
 
 export class TcpListener extends Socket implements Listening, Offer {
   state = states.CLOSED;
@@ -54,6 +57,11 @@ export class TcpListener extends Socket implements Listening, Offer {
   readonly #window: number;
   readonly #shift: number;
   #cookieSentAt = -Infinity;
+  /** Fast opens that may be pending: their client's address is not proven by a handshake yet (RFC 7413 §5.1). */
+  readonly #fastOpenLimit: number;
+  #fastOpens = 0;
+  /** Until when each fast open that was reset counts on, oldest first. */
+  readonly #penalties: number[] = [];
 
   constructor(tcp: Tcp, local: Address, port: number, options: ListenOptions) {
     super();
@@ -74,6 +82,8 @@ export class TcpListener extends Socket implements Listening, Offer {
     const most = fixed > 0 ? fixed : (options.recvBufferMax ?? defaults.recvBufferMax);
     this.#window = Math.min(0xffff, fixed > 0 ? fixed : Math.min(INITIAL_RECEIVE_BUFFER, most));
     this.#shift = windowShift(most);
+    const { fastOpen = false } = options;
+    this.#fastOpenLimit = fastOpen === true ? DEFAULT_FAST_OPEN_QUEUE : Math.max(0, Number(fastOpen));
     this.state = states.next(this.state, states.PASSIVE_OPEN);
   }
 
@@ -158,12 +168,65 @@ export class TcpListener extends Socket implements Listening, Offer {
     }
     let iss = isn.isn(packet.dst, segment.dstPort, packet.src, segment.srcPort, now);
     if (isnFloor !== null) iss = isnFloor(iss);
+    const option = this.#fastOpenLimit > 0 ? this.#fastOpenOption(segment, packet) : -1;
+    if (option >= 0 && this.#openFast(option, segment, packet, agreement, iss, now)) return;
     const embryo = new Embryo(this, packet, segment, agreement, iss, this.#window, tsOffset, now);
+    if (option >= 0 && !this.#isFastOpenFull(now))
+      embryo.cookie = this.#tcp.fastOpen.cookie(packet.dst, packet.src, now);
     this.#embryos.add(embryo);
     this.#tcp.demux.flows.add(embryo);
     stats.tcpPassiveOpens++;
     this.sendSynAck(embryo, now);
     this.armRetry(embryo, now);
+  }
+
+  // ── Fast open: RFC 7413 §4.2.2 ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Connections in SYN-RECEIVED whose user may have data already, and those that count as such. */
+  get fastOpens(): number {
+    return this.#fastOpens + this.#penalties.length;
+  }
+
+  #fastOpenOption(segment: Segment, packet: Packet): number {
+    return findOption(packet.dv, packet.transport + 20, segment.payload);
+  }
+
+  #isFastOpenFull(now: number): boolean {
+    while (this.#penalties.length > 0 && this.#penalties[0] <= now) this.#penalties.shift();
+    return this.fastOpens >= this.#fastOpenLimit;
+  }
+
+  /** True when the SYN made a connection; false: it goes the ordinary way, and the SYN,ACK acknowledges the SYN alone. */
+  #openFast(option: number, segment: Segment, packet: Packet, agreement: Agreement, iss: Seq, now: number): boolean {
+    const { stats } = this;
+    const tcp = this.#tcp;
+    if (packet.dv.getUint8(option + 1) === 2) {
+      stats.tcpFastOpenCookieReqd++;
+      return false;
+    }
+    if (!tcp.fastOpen.isValid(packet.dv, option, packet.dst, packet.src, now)) {
+      stats.tcpFastOpenPassiveFail++;
+      return false;
+    }
+    if (this.#isFastOpenFull(now)) {
+      stats.tcpFastOpenListenOverflow++;
+      return false;
+    }
+    const connection = tcp.create(packet, segment, this.options);
+    if (connection === null) return true;
+    stats.tcpPassiveOpens++;
+    stats.tcpFastOpenPassive++;
+    this.#fastOpens++;
+    connection.parent = this;
+    connection.openFast(this, agreement, iss, segment, now);
+    this.ready(connection);
+    return true;
+  }
+
+  /** A fast open is proven, or over. */
+  settleFastOpen(wasReset: boolean, now: number): void {
+    this.#fastOpens--;
+    if (wasReset) this.#penalties.push(now + RESET_PENALTY);
   }
 
   /** RFC 4987 §3.6: answer without remembering anything. */
@@ -232,6 +295,7 @@ export class TcpListener extends Socket implements Listening, Offer {
     header.seq = embryo.iss;
     header.ack = seqAdd(embryo.irs, 1);
     this.#describeSynAck(header, embryo.agreement, offeredMss(path, this.maxSegment));
+    header.fastOpen = embryo.cookie;
     header.tsVal = tcp.tsVal(embryo.tsOffset, now);
     header.tsEcr = embryo.tsRecent;
     send(path, header, this.stats);

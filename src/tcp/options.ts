@@ -61,6 +61,10 @@ export interface ListenOptions extends ConnectionOptions {
   port: number;
   /** Connections that may wait for `accept`; default 511. */
   backlog?: number;
+  /**
+   * Take data that comes with a SYN (RFC 7413), from so many clients at once whose address is not proven by a handshake yet; true: 256.
+   */
+  fastOpen?: boolean | number;
 }
 
 export interface ConnectOptions extends ConnectionOptions {
@@ -69,8 +73,11 @@ export interface ConnectOptions extends ConnectionOptions {
   local?: Address;
   /** 0 chooses one. */
   localPort?: number;
+  /** Send what is written at once with the SYN, where the server has given us a cookie; ask for one otherwise (RFC 7413). */
+  fastOpen?: boolean;
 }
 
+export const DEFAULT_FAST_OPEN_QUEUE = 256;
 export const DEFAULT_BACKLOG = 511; // Node's
 export const INITIAL_RECEIVE_BUFFER = 65_536;
 

@@ -1,4 +1,4 @@
-// Segments without payload, written straight into the transmit batch — RFC 9293 §3.1, §3.10.7.1.
+// Segments without payload, written straight into the transmit batch — RFC 9293 §3.1 (MUST-2), §3.10.7.1.
 //
 // SYNs, resets and acknowledgments look the same whoever sends them: a connection, a SYN queue entry, one in TIME-WAIT, or nobody.
 
@@ -29,6 +29,8 @@ export class Header {
   mss = 0;
   windowScale = -1;
   sackPermitted = false;
+  /** The fast-open option; empty asks for a cookie (RFC 7413 §4.1.1). */
+  fastOpen: Uint8Array | null = null;
   sackCount = 0;
   readonly sack = new Int32Array(8);
 
@@ -44,6 +46,7 @@ export class Header {
     this.mss = 0;
     this.windowScale = -1;
     this.sackPermitted = false;
+    this.fastOpen = null;
     this.sackCount = 0;
     return this;
   }
@@ -52,7 +55,8 @@ export class Header {
   get length(): number {
     if (this.mss > 0) {
       const sackAlone = this.sackPermitted && !this.timestamps ? 4 : 0;
-      return tcp.MIN_HEADER + 4 + (this.timestamps ? 12 : 0) + sackAlone + (this.windowScale >= 0 ? 4 : 0);
+      const fastOpen = this.fastOpen === null ? 0 : (this.fastOpen.length + 5) & ~3;
+      return tcp.MIN_HEADER + 4 + (this.timestamps ? 12 : 0) + sackAlone + (this.windowScale >= 0 ? 4 : 0) + fastOpen;
     }
     return tcp.MIN_HEADER + (this.timestamps ? 12 : 0) + (this.sackCount > 0 ? 4 + 8 * this.sackCount : 0);
   }
@@ -62,7 +66,9 @@ export class Header {
     tcp.set(dv, off, this.srcPort, this.dstPort, this.seq, this.ack, length, this.flags, this.window);
     let at = off + tcp.MIN_HEADER;
     if (this.mss > 0) {
-      options.setSyn(dv, at, this.mss, this.windowScale, this.sackPermitted, this.timestamps, this.tsVal, this.tsEcr);
+      const { mss, windowScale, sackPermitted, timestamps, tsVal, tsEcr, fastOpen } = this;
+      at += options.setSyn(dv, at, mss, windowScale, sackPermitted, timestamps, tsVal, tsEcr);
+      if (fastOpen !== null) options.setFastOpen(dv, at, fastOpen);
       return;
     }
     if (this.timestamps) at += options.setTimestamps(dv, at, this.tsVal, this.tsEcr);

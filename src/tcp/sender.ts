@@ -175,6 +175,8 @@ export class Sender {
   userTimeout: number;
   synTimeout: number;
   ended = false;
+  /** Bytes of data our first SYN may carry (RFC 7413). */
+  synData = 0;
   /** Times the timer fired since something new was acknowledged. */
   retransmits = 0;
   /** Probes of a zero window since it was last open. */
@@ -274,6 +276,11 @@ export class Sender {
     return this.ended && this.#opened && this.sndNxt === seqAdd(this.buffer.end, 1);
   }
 
+  get #isSynInFlight(): boolean {
+    const { flight } = this;
+    return flight.count > 0 && (flight.flags(flight.first) & REC_SYN) !== 0;
+  }
+
   /** The end of what is to be sent, FIN included. */
   get #limit(): Seq {
     return this.ended ? seqAdd(this.buffer.end, 1) : this.buffer.end;
@@ -319,8 +326,8 @@ export class Sender {
     this.sndUna = this.sndNxt = iss;
     this.recovery.highSeq = iss;
     this.#digest.highSacked = iss;
-    this.#sndSml = seqAdd(iss, 1);
-    this.#usage.start(this.#sndSml);
+    this.#sndSml = iss;
+    this.#usage.start(seqAdd(iss, 1));
     this.#rttRound = iss;
     this.buffer.reset(seqAdd(iss, 1));
   }
@@ -330,12 +337,18 @@ export class Sender {
     if (this.#opened) return;
     this.#opened = true;
     this.#lastSentAt = now; // idle from here on
+    // RFC 7413 §4.1.3.1: data of the SYN that the SYN,ACK does not cover was not taken; it goes again, and that is no sign of congestion.
+    const { flight } = this;
+    for (let i = 0; i < flight.count; i++) {
+      const slot = flight.at(i);
+      if ((flight.flags(slot) & REC_SYN) === 0) this.#markLostUnlessSacked(slot);
+    }
     this.#updatePacing();
   }
 
   /** Send the SYN again: the peer has shown that it did not get it (simultaneous open, RFC 9293 §3.5). */
   resendSyn(): void {
-    if (this.flight.count > 0 && (this.flight.flags(this.flight.first) & REC_SYN) !== 0) this.#synDue = true;
+    if (this.#isSynInFlight) this.#synDue = true;
   }
 
   /**
@@ -394,7 +407,7 @@ export class Sender {
     let bits = 0;
     this.#unansweredSince = -1;
 
-    const synInFlight = flight.count > 0 && (flight.flags(flight.first) & REC_SYN) !== 0;
+    const synInFlight = this.#isSynInFlight;
     const synLost = synInFlight && (flight.flags(flight.first) & REC_EVER_RETRANS) !== 0;
     if (synInFlight && seqGt(ack, priorUna)) {
       bits |= ACK_SYN;
@@ -499,7 +512,13 @@ export class Sender {
       const end = seqAdd(out.seq, sequenceLength);
       const flags = (out.syn ? REC_SYN : 0) | (out.fin ? REC_FIN : 0) | (out.push ? REC_PUSH : 0);
       if (flight.count === 0) this.#stalledSince = now;
-      const slot = flight.push(out.seq, end, flags, now);
+      let start = out.seq;
+      if (out.syn && out.length > 0) {
+        // The SYN may be acknowledged without its data, and is repeated without.
+        start = seqAdd(start, 1);
+        rate.onSend(flight, flight.push(out.seq, start, REC_SYN, now), pipe, 1, now);
+      }
+      const slot = flight.push(start, end, start === out.seq ? flags : 0, now);
       rate.onSend(flight, slot, pipe, sequenceLength, now);
       this.sndNxt = end;
       if (out.length % this.mss !== 0) this.#sndSml = end;
@@ -737,6 +756,8 @@ export class Sender {
     out.syn = true;
     out.retransmission = flight.count > 0;
     this.#slot = out.retransmission ? flight.first : NEW;
+    // RFC 7413 §4.1.3.1: a SYN that has to be repeated goes alone.
+    if (!out.retransmission) out.length = Math.min(this.buffer.length, this.synData);
     return true;
   }
 
@@ -931,6 +952,7 @@ export class Sender {
       this.#tailLossProbe &&
       this.sackPermitted &&
       this.#opened &&
+      !this.#isSynInFlight &&
       recovery.mayProbe &&
       !recovery.tlpActive &&
       this.sndWnd > 0

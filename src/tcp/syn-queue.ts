@@ -38,6 +38,8 @@ export class Embryo extends Timer implements Endpoint {
   readonly sentAt: number;
   /** How often it was sent again. */
   retries = 0;
+  /** The fast-open cookie its client asked for (RFC 7413 §4.1.2). */
+  cookie: Uint8Array | null = null;
   readonly #listener: TcpListener;
 
   constructor(

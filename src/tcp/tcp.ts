@@ -19,6 +19,7 @@ import type { World } from '../world.ts';
 import { SECOND } from '../world.ts';
 import { TcpConnection } from './connection.ts';
 import { Demux } from './demux.ts';
+import { FastOpen } from './fast-open.ts';
 import { Agreement } from './handshake.ts';
 import { IsnGenerator } from './isn.ts';
 import { ChallengeBudget, TokenBucket } from './limits.ts';
@@ -43,6 +44,7 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
   readonly isn: IsnGenerator;
   readonly ports: EphemeralPorts;
   readonly timeWait: TimeWaitTable;
+  readonly fastOpen: FastOpen;
   readonly challenges: ChallengeBudget;
   /** Scratch, for whoever builds a header right now. */
   readonly header = new Header();
@@ -61,6 +63,7 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
     const { entropy } = stack.world;
     this.demux = new Demux(entropy);
     this.isn = new IsnGenerator(entropy);
+    this.fastOpen = new FastOpen(this.isn);
     this.ports = new EphemeralPorts(this.options.firstPort, this.options.lastPort, this.isn, entropy);
     this.timeWait = new TimeWaitTable(
       this,
@@ -103,7 +106,7 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
 
   // ── Commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Passive OPEN: RFC 9293 §3.10.1; connections there are stay as they are (MUST-41). A negative errno when the address is not ours or taken. */
+  /** Passive OPEN: RFC 9293 §3.10.1. Connections stay as they are (MUST-41). A negative errno: the address is not ours, or taken. */
   listen(options: ListenOptions): TcpListener | number {
     const local = options.local?.clone() ?? new AddressClass().setV4(0);
     if (checkPort(options.port, 0) < 0) return EINVAL;
@@ -136,7 +139,7 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
     const connection = new TcpConnection(this, path, localPort, remotePort, options);
     this.demux.flows.add(connection);
     this.stats.tcpActiveOpens++;
-    connection.open(this.world.now);
+    connection.open(this.world.now, options.fastOpen === true);
     this.touch();
     return connection;
   }

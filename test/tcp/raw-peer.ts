@@ -22,7 +22,7 @@ import * as checksum from '../../src/wire/checksum.ts';
 import * as ethernet from '../../src/wire/ethernet.ts';
 import * as ipv4 from '../../src/wire/ipv4.ts';
 import * as tcp from '../../src/wire/tcp.ts';
-import { parse, TcpOptions } from '../../src/wire/tcp-options.ts';
+import { FAST_OPEN, find, parse, TcpOptions } from '../../src/wire/tcp-options.ts';
 import { Network } from '../support/two-stacks.ts';
 import { User } from './support.ts';
 
@@ -54,6 +54,8 @@ export interface SeenSegment {
   dstPort: number;
   data: Uint8Array;
   tos: number;
+  /** The fast-open option: a cookie, empty when it asks for one, null without. */
+  cookie: Uint8Array | null;
   mss: number;
   windowScale: number;
   sackPermitted: boolean;
@@ -118,7 +120,7 @@ export class RawPeer {
     return listener;
   }
 
-  connect(options: ConnectionOptions & { localPort?: number } = {}): User {
+  connect(options: ConnectionOptions & { localPort?: number; fastOpen?: boolean } = {}): User {
     const connection = this.stack.tcp.connect({ remote: this.address, remotePort: this.port, ...options });
     if (typeof connection === 'number') throw new Error(`connect: ${connection}`);
     this.stackPort = connection.localPort;
@@ -221,6 +223,7 @@ export class RawPeer {
     parse(dv, at + 20, at + header, this.#options);
     const o = this.#options;
     const flags = tcp.flags(dv, at);
+    const option = find(dv, at + 20, at + header, FAST_OPEN);
     this.#seen.push({
       flags: NAMES.map(([bit, name]) => (flags & bit ? name : '')).join(''),
       seq: tcp.seq(dv, at) >>> 0,
@@ -230,6 +233,7 @@ export class RawPeer {
       dstPort: tcp.dstPort(dv, at),
       data: bytes.slice(at + header, end),
       tos: dv.getUint8(ip + 1),
+      cookie: option < 0 ? null : bytes.slice(option + 2, option + dv.getUint8(option + 1)),
       mss: o.mss,
       windowScale: o.windowScale,
       sackPermitted: o.sackPermitted,
