@@ -85,14 +85,11 @@ sim: build ## Try random networks on simulated time: SEED=n for one, SEEDS=n for
 bench-sim: setup ## Compare the grid of simulated paths with its golden copy (ARGS=--update replaces it)
 	@tsx bench/sim/grid.ts $(ARGS)
 
-bench: build ## Run the micro benchmarks
+bench: build ## Measure everything side by side (ROWS=name for some; needs root, 6 minutes)
+	@tsx bench/run.ts $(ROWS)
+
+microbench: build ## Run the micro benchmarks
 	@for file in bench/micro/*.ts; do echo "# $$file"; tsx "$$file"; done
-
-bench-wan: build ## Race Linux's TCP over impaired links, in real time (needs root)
-	@tsx bench/wan/main.ts $(ARGS)
-
-rfc: setup ## Join RFC requirements with source and tests: docs/rfc-coverage.md
-	@tsx scripts/rfc-coverage.ts
 
 # --- Cleaning ---------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,236 @@
+// One figure about the core, from two stacks on a cable in memory: `core.ts allocation | idle-core N | idle-socket N | segment N`.
+//
+//   allocation    bytes of JavaScript heap per packet, over 10^6 packets of a transfer in steady state
+//   idle-core     bytes per established connection without an owner
+//   idle-socket   the same with its net.Socket, on the side that accepted
+//   segment       ns per segment of one busy connection while N - 1 others are open
+
+import type { PipeEnd } from '../src/link/pipe.ts';
+import type { TcpConnection } from '../src/tcp/connection.ts';
+import type { TcpListener } from '../src/tcp/listener.ts';
+import { Network } from '../test/support/two-stacks.ts';
+import { matches, pattern, placeOf } from './pattern.ts';
+import { load, tapstack } from './subject.ts';
+
+type StackModule = typeof import('../src/stack.ts');
+type Stack = InstanceType<StackModule['Stack']>;
+
+const collect = (globalThis as { gc?: () => void }).gc;
+if (collect === undefined) throw new Error('run with --expose-gc');
+const { pipe, Address, parseIpv4 } = await tapstack();
+const { Stack: StackClass } = await load<StackModule>('stack');
+const own = (i: number): InstanceType<typeof Address> => Address.parse(`10.9.0.${i}`) as InstanceType<typeof Address>;
+
+const PORT = 80;
+const PER_PORT = 25_000;
+const AT_ONCE = 100;
+
+function heap(): number {
+  collect?.();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+class Pair {
+  readonly net = new Network();
+  readonly server: Stack;
+  readonly client: Stack;
+  readonly #ends: [PipeEnd, PipeEnd] = pipe();
+  readonly #listeners = new Map<number, TcpListener>();
+
+  constructor() {
+    [this.server, this.client] = [1, 2].map((i) => {
+      const stack = new StackClass({ world: this.net.clock.world(i) });
+      this.net.stacks.push(stack);
+      stack
+        .addNic(this.#ends[i - 1], { mac: 0x020000000000 + i })
+        .addAddress(parseIpv4(`10.9.0.${i}`) as number, 24, { acd: 'off' });
+      return stack;
+    });
+  }
+
+  listener(port: number): TcpListener {
+    let listener = this.#listeners.get(port);
+    if (listener !== undefined) return listener;
+    const made = this.server.tcp.listen({ port, backlog: 1024 });
+    if (typeof made === 'number') throw new Error(`listen: ${made}`);
+    listener = made;
+    this.#listeners.set(port, listener);
+    return listener;
+  }
+
+  /** Open `count` connections: both ends, in order. */
+  open(count: number): [TcpConnection, TcpConnection][] {
+    const pairs: [TcpConnection, TcpConnection][] = [];
+    while (pairs.length < count) {
+      const port = PORT + Math.floor(pairs.length / PER_PORT);
+      const listener = this.listener(port);
+      const clients: TcpConnection[] = [];
+      for (let i = 0; i < AT_ONCE && pairs.length + i < count; i++) {
+        const localPort = 20_000 + ((pairs.length + i) % PER_PORT);
+        const connection = this.client.tcp.connect({ remote: own(1), remotePort: port, localPort });
+        if (typeof connection === 'number') throw new Error(`connect: ${connection}`);
+        clients.push(connection);
+      }
+      this.net.clock.now += 1000;
+      this.net.settle();
+      for (const client of clients) {
+        const accepted = listener.accept();
+        if (accepted === null) throw new Error('a connection is missing');
+        pairs.push([accepted, client]);
+      }
+    }
+    return pairs;
+  }
+
+  /** One segment there and its acknowledgment back; returns the bytes that came. */
+  turn(
+    from: TcpConnection,
+    to: TcpConnection,
+    piece: Uint8Array,
+    start: number,
+    length: number,
+    target: Uint8Array,
+  ): number {
+    const { server, client, net } = this;
+    net.clock.now += 50;
+    server.world.now = net.clock.now;
+    client.world.now = net.clock.now;
+    from.write(piece, start, length);
+    client.flush();
+    server.receive(server.nics[1]);
+    server.advance();
+    const got = to.read(target, 0, target.length);
+    server.flush();
+    client.receive(client.nics[1]);
+    client.advance();
+    return got;
+  }
+}
+
+/** Move `turns` segments and check them; returns nanoseconds and packets. */
+function transfer(
+  pair: Pair,
+  [to, from]: [TcpConnection, TcpConnection],
+  turns: number,
+): { ns: number; packets: number } {
+  const target = Buffer.alloc(65536);
+  const count = (): number => pair.server.stats.ifInFrames + pair.client.stats.ifInFrames;
+  const before = count();
+  const length = 1448;
+  let sent = 0;
+  let received = 0;
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < turns; i++) {
+    const got = pair.turn(from, to, pattern, placeOf(0, sent), length, target);
+    sent += length;
+    // The ends suffice in the loop: comparing all of it would be most of what is measured.
+    if (
+      got > 0 &&
+      (target[0] !== pattern[placeOf(0, received)] || target[got - 1] !== pattern[placeOf(0, received + got - 1)])
+    )
+      throw new Error(`wrong bytes at ${received}`);
+    received += got;
+  }
+  const ns = Number(process.hrtime.bigint() - start);
+  const got = pair.turn(from, to, pattern, placeOf(0, sent), length, target);
+  if (received + got !== sent + length || !matches(target.subarray(0, got), 0, received, true))
+    throw new Error(`${received + got} bytes of ${sent + length} came`);
+  return { ns, packets: count() - before };
+}
+
+function allocation(): number {
+  const pair = new Pair();
+  const [connection] = pair.open(1);
+  transferFrom(pair, connection, 200_000);
+  collect?.();
+  const before = process.memoryUsage().heapUsed;
+  const { packets } = transferFrom(pair, connection, 600_000);
+  const bytes = process.memoryUsage().heapUsed - before;
+  if (packets < 1_000_000) throw new Error(`only ${packets} packets`);
+  return Math.max(0, bytes) / packets;
+}
+
+// A transfer checks from its own beginning: give every one a whole number of periods.
+function transferFrom(
+  pair: Pair,
+  connection: [TcpConnection, TcpConnection],
+  turns: number,
+): { ns: number; packets: number } {
+  return transfer(pair, connection, turns);
+}
+
+function idleCore(count: number): number {
+  const pair = new Pair();
+  pair.open(1000);
+  const before = heap();
+  const used = pair.server.memory.used + pair.client.memory.used;
+  const rest = new Pair();
+  const base = heap();
+  const kept = rest.open(count);
+  // Lingering timers of the handshake have run.
+  rest.net.run(10_000_000);
+  const after = heap();
+  const rings = rest.server.memory.used + rest.client.memory.used - used;
+  if (kept.length !== count || rest.server.tcp.connections().length !== count)
+    throw new Error('connections are missing');
+  return (after - base + Math.max(0, rings) + Math.min(0, base - before)) / (2 * count);
+}
+
+async function idleSocket(count: number): Promise<number> {
+  const { createStack } = await tapstack();
+  const [near, far] = pipe();
+  const server = await createStack({ link: near, address: '10.9.0.1/24', acd: 'off' });
+  const client = await createStack({ link: far, address: '10.9.0.2/24', acd: 'off' });
+  const sockets: unknown[] = [];
+  const listening = server.net.createServer((socket) => sockets.push(socket));
+  await new Promise<void>((resolve) => {
+    listening.listen(PORT, '10.9.0.1', 1024, resolve);
+  });
+  const clients: TcpConnection[] = [];
+  const open = async (total: number): Promise<void> => {
+    while (clients.length < total) {
+      client.driver.enter();
+      for (let i = 0; i < AT_ONCE; i++) {
+        const made = client.core.tcp.connect({ remote: own(1), remotePort: PORT, localPort: 10_000 + clients.length });
+        if (typeof made === 'number') throw new Error(`connect: ${made}`);
+        clients.push(made);
+      }
+      while (sockets.length < clients.length) await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  await open(1000);
+  const weigh = (): number => heap() + server.core.memory.used + client.core.memory.used;
+  const before = weigh();
+  await open(1000 + count);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const bytes = (weigh() - before) / count;
+  // The client's side has no socket: take its core connection off.
+  return bytes - idleCore(count);
+}
+
+function segment(count: number): number {
+  const pair = new Pair();
+  const all = pair.open(count);
+  pair.net.run(10_000_000);
+  const busy = all[count >> 1];
+  transferFrom(pair, busy, 100_000);
+  collect?.();
+  const times = Array.from({ length: 5 }, () => {
+    const { ns, packets } = transferFrom(pair, busy, 50_000);
+    return ns / packets;
+  });
+  return times.sort((a, b) => a - b)[0];
+}
+
+const [what, number] = process.argv.slice(2);
+const count = Number(number ?? 1);
+const rows: Record<string, () => number | Promise<number>> = {
+  allocation,
+  'idle-core': () => idleCore(count),
+  'idle-socket': () => idleSocket(count),
+  segment: () => segment(count),
+};
+if (rows[what] === undefined) throw new Error(`core.ts: one of ${Object.keys(rows).join(', ')}`);
+console.log(await rows[what]());
+process.exit(0);
