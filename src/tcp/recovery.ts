@@ -102,7 +102,7 @@ export class Recovery {
     if (this.tlpActive) verdict |= this.#onTlpAck(digest, duplicate, una);
     if (this.undo.active) verdict |= this.#tryUndo(digest, segment);
     if (this.state === CA_LOSS) verdict |= this.#onAckInLoss(digest, duplicate, unsent, una, sndNxt);
-    if (this.state >= CA_CWR && this.#isOver(una)) verdict |= this.#complete();
+    if (this.state >= CA_CWR && seqGeq(una, this.highSeq)) verdict |= this.#complete();
     this.#rack.onAck(digest.dsack, una, sndNxt);
     if (sack && this.#isReneging()) verdict |= VERDICT_RENEGED;
 
@@ -209,12 +209,6 @@ export class Recovery {
     if (reducing) return 0;
     this.undo.begin(una);
     return VERDICT_ENTER;
-  }
-
-  // CWR lasts until something above highSeq is acknowledged: only that segment can have carried CWR, and until the peer has it every ACK
-  // repeats ECE (RFC 3168 §6.1.3).
-  #isOver(una: Seq): boolean {
-    return this.state === CA_CWR && this.#flight.count > 0 ? seqGt(una, this.highSeq) : seqGeq(una, this.highSeq);
   }
 
   #complete(): number {

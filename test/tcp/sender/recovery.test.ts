@@ -2,7 +2,9 @@
 
 import { expect, test } from 'vitest';
 import { REC_SACKED } from '../../../src/tcp/in-flight.ts';
+import { Rack } from '../../../src/tcp/rack.ts';
 import { CA_LOSS, CA_OPEN, CA_RECOVERY } from '../../../src/tcp/recovery.ts';
+import { Segment } from '../../../src/tcp/segment.ts';
 import { RTO } from '../../../src/tcp/timers.ts';
 import type { Piece } from './model.ts';
 import { Model, MS } from './model.ts';
@@ -37,7 +39,8 @@ test('every other segment of a window lost is repaired in one round trip without
 
 test('a lost retransmission is found without a timeout (RFC 8985 §3.1)', () => {
   let times = 0;
-  const model = new Model({ fate: (p) => p.offset === 12_000 && ++times <= 3 });
+  // With this RTT, repair takes longer than an RTO that runs since SND.UNA last moved would: each retransmission has its own.
+  const model = new Model({ delay: 150 * MS, fate: (p) => p.offset === 12_000 && ++times <= 3 });
   model.write(300_000);
   model.runToEnd();
   expect(retransmitted(model)).toEqual([12_000, 12_000, 12_000]);
@@ -160,6 +163,36 @@ test('the probe waits two round trips, and longer for a delayed ACK when one seg
   many.runToEnd();
   expect(many.pieces[5].at - many.pieces[0].at).toBeGreaterThanOrEqual(40 * MS);
   expect(many.pieces[5].at - many.pieces[0].at).toBeLessThan(60 * MS);
+});
+
+test('without timestamps, an ACK sooner than any round trip is of the original (RFC 8985 §6.2 step 2)', () => {
+  const rack = new Rack();
+  rack.setMinRtt(100 * MS);
+  rack.begin(new Segment());
+  rack.onDelivered(0, 1_000, false, true, 100 * MS);
+  rack.onDelivered(195 * MS, 2_000, true, true, 200 * MS); // sent again 5 ms ago
+  expect([rack.xmitTime, rack.rtt]).toEqual([0, 100 * MS]);
+  rack.onDelivered(195 * MS, 2_000, true, true, 300 * MS);
+  expect(rack.xmitTime).toBe(195 * MS);
+});
+
+test('reordering is something original delivered below the highest delivered (RFC 8985 §6.2 step 3)', () => {
+  const rack = new Rack();
+  rack.begin(new Segment());
+  rack.onDelivered(0, 3_000, false, false, 100 * MS);
+  rack.onDelivered(0, 1_000, true, false, 300 * MS);
+  expect(rack.reorderingSeen).toBe(false); // a retransmission may come late
+  rack.onDelivered(0, 2_000, false, false, 300 * MS);
+  expect([rack.reorderingSeen, rack.reordering]).toEqual([true, 1_000]);
+});
+
+test('the timer runs again after it has fired, whether or not anything could be sent (RFC 6298 §5.6)', () => {
+  const model = new Model({ sender: { tailLossProbe: false }, fate: () => true });
+  model.write(1_000);
+  const at = model.timers.at(RTO);
+  model.timers.clear(RTO);
+  model.sender.onTimer(RTO, at);
+  expect(model.timers.at(RTO)).toBeGreaterThan(at);
 });
 
 // Everything is held up for a second, in order; nothing is lost.
