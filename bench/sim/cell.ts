@@ -132,9 +132,9 @@ export function short(cell: Cell): Result {
   });
 }
 
-/** Jain's index of what `flows` flows got of 50 Mbit/s in 20 s, the first second left out: 1 is fair, 1/flows is all for one. */
-export function fairness(congestion: string, flows: number): number {
-  const cell: Cell = { congestion, loss: 0, rtt: 40, rate: 50 * MEGA };
+/** Jain's index of what `flows` flows got of `rate` in 20 s, the first second left out: 1 is fair, 1/flows is all for one. */
+export function fairness(congestion: string, flows: number, rate = 50 * MEGA): number {
+  const cell: Cell = { congestion, loss: 0, rtt: 40, rate };
   const { net } = bench(cell, new Array<number>(flows).fill(1e9), SEED);
   const receiver = net.hosts[1].stack;
   const taken = (): number[] =>

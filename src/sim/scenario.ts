@@ -71,6 +71,8 @@ class Scenario {
   readonly failures: string[] = [];
   readonly #baseline = new Map<Host, number>();
   readonly #listeners: { close(): void }[] = [];
+  readonly #released = new Set<Peer>();
+  readonly #count: number;
 
   constructor(seed: number, options: ScenarioOptions) {
     this.net = new Network(seed, { capture: options.capture ?? false });
@@ -90,8 +92,6 @@ class Scenario {
     }
     this.#count = count;
   }
-
-  readonly #count: number;
 
   #drawTcp(): ConnectionOptions {
     const { random } = this;
@@ -172,41 +172,65 @@ class Scenario {
 
   run(): Report {
     const { net, failures } = this;
-    const isOver = (): boolean => this.flows.length + failures.length >= this.#count && this.flows.every(isFlowOver);
-    const released = new Set<Peer>();
-    const inTime = net.run(PATIENCE, () => {
-      for (const { client, server } of this.flows) for (const peer of [client, server]) release(peer, released);
-      return isOver();
-    });
-    const done = net.elapsed;
-    if (!inTime) {
-      for (const flow of this.flows) if (!isFlowOver(flow)) failures.push(`${flow.name} hangs: ${describe(flow)}`);
+    let done = 0;
+    try {
+      done = this.#runFlows();
+      for (const flow of this.flows) this.#judge(flow);
+      this.#runAftermath();
+      for (const host of net.hosts) this.#expectNothingLeft(host);
+      this.#addUp();
+    } catch (error) {
+      // A broken invariant of the core: the seed that broke it is what counts.
+      failures.push(
+        `thrown at ${net.elapsed} ms: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      );
     }
-    for (const flow of this.flows) this.#judge(flow);
-    for (const listener of this.#listeners) listener.close();
-    // From here on nothing may happen but endings; then nothing at all.
-    const end = net.elapsed + AFTERMATH;
-    let isQuiet = false;
-    while (!isQuiet && net.elapsed < end) {
-      for (const { server } of this.flows) release(server, released);
-      isQuiet = !net.step();
-    }
-    if (!isQuiet) failures.push('something goes on for ever');
-    const quiet = net.elapsed;
-    for (const host of net.hosts) this.#expectNothingLeft(host);
-    this.#addUp();
     const sum = (of: (host: Host) => number): number => net.hosts.reduce((total, host) => total + of(host), 0);
     return {
       seed: net.seed,
       topology: this.topology.description,
       flows: this.flows.map(reportOf),
       done,
-      quiet,
+      quiet: net.elapsed,
       frames: sum(({ stack }) => stack.stats.ifOutFrames),
       retransmissions: sum(({ stack }) => stack.stats.tcpRetransSegs),
       failures,
       network: net,
     };
+  }
+
+  /** Until every flow is over. Returns when that was. */
+  #runFlows(): number {
+    const { net, failures } = this;
+    const isOver = (): boolean => this.flows.length + failures.length >= this.#count && this.flows.every(isFlowOver);
+    const inTime = net.run(PATIENCE, () => {
+      for (const { client, server } of this.flows) for (const peer of [client, server]) this.#release(peer);
+      return isOver();
+    });
+    if (!inTime) {
+      for (const flow of this.flows) if (!isFlowOver(flow)) failures.push(`${flow.name} hangs: ${describe(flow)}`);
+    }
+    return net.elapsed;
+  }
+
+  /** From here on nothing may happen but endings; then nothing at all. */
+  #runAftermath(): void {
+    const { net } = this;
+    for (const listener of this.#listeners) listener.close();
+    const end = net.elapsed + AFTERMATH;
+    while (net.step()) {
+      for (const { server } of this.flows) this.#release(server);
+      if (net.elapsed < end) continue;
+      this.failures.push('something goes on for ever');
+      return;
+    }
+  }
+
+  /** The user has what it wanted, or never will: it closes its socket. */
+  #release(peer: Peer | null): void {
+    if (peer === null || this.#released.has(peer) || !peer.isDone) return;
+    this.#released.add(peer);
+    peer.connection.release();
   }
 
   /** Every byte exactly once and in order, or an error. */
@@ -267,13 +291,6 @@ class Scenario {
         failures.push(`${name}: ${opened} connections opened, ${stack.stats.tcpActiveOpens} counted`);
     }
   }
-}
-
-/** The user has what it wanted, or never will: it closes its socket. */
-function release(peer: Peer | null, released: Set<Peer>): void {
-  if (peer === null || released.has(peer) || !peer.isDone) return;
-  released.add(peer);
-  peer.connection.release();
 }
 
 const isPeerOver = (peer: Peer | null): boolean => peer === null || peer.isDone;
