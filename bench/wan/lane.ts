@@ -90,7 +90,7 @@ export class Lane {
   async run(race: Race, path: Path, options: RaceOptions): Promise<Outcome> {
     const { seconds, skip = 0, congestion = 'cubic', ourCongestion = congestion } = options;
     const port = String(this.#port++);
-    const relay = await this.#relay(path);
+    const relay = await this.#relay(path, race === 'ours-receives');
     const started: Running[] = [relay];
     try {
       const our = JSON.stringify(options.options ?? {});
@@ -161,10 +161,11 @@ export class Lane {
     await Promise.all([this.#left.destroy(), this.#right.destroy()]);
   }
 
-  async #relay({ rate, rtt, loss, seed, queue = 1 }: Path): Promise<Running> {
+  /** @param swap the data goes left: it is to lose what data that goes right loses */
+  async #relay({ rate, rtt, loss, seed, queue = 1 }: Path, swap = false): Promise<Running> {
     const bytes = Math.max(MIN_QUEUE, Math.round(((rate / 8) * rtt * queue) / 1000));
     const delay = (rtt * 1000) / 2;
-    const args = [`rate=${rate}`, `delay=${delay}`, `queue=${bytes}`, `loss=${loss}`, `seed=${seed}`];
+    const args = [`rate=${rate}`, `delay=${delay}`, `queue=${bytes}`, `loss=${loss}`, `seed=${seed}`, `swap=${Number(swap)}`];
     // It enters both namespaces by itself.
     const relay = this.#left.spawn(join(BUILD, 'relay'), [`${this.#left.name}:rl`, `${this.#right.name}:rr`, ...args]);
     await relay.output(/^ready$/m, 10_000);

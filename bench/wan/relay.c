@@ -1,10 +1,11 @@
 // A path between two TAPs in two network namespaces, in real time: rate, queue, delay, loss, reordering, the same both ways.
 //
 //   relay LEFT-NETNS:TAP RIGHT-NETNS:TAP rate=BITS/S delay=MICROSECONDS queue=BYTES loss=PROBABILITY seed=N [reorder=PROBABILITY]
+//         [swap=1]
 //
 // A frame waits until the bottleneck has sent those before it, is dropped when they are more than `queue` bytes, is lost with `loss` once it
 // has been sent, and arrives `delay` after that. Only IPv4 is lost, so that ARP does not disturb what is measured. The dice of each direction
-// are its own, so that what one direction loses does not depend on the other's timing. SIGTERM ends it: then it prints what it did, as JSON.
+// are its own, so that what one direction loses does not depend on the other's timing; `swap` exchanges them, for a race the other way. SIGTERM ends it: then it prints what it did, as JSON.
 //
 // Invariant: the frames of a direction lie in its ring in the order of their arrival times.
 
@@ -154,6 +155,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   uint64_t seed = 1;
+  int swap = 0;
   for (int i = 3; i < argc; i++) {
     char *value = strchr(argv[i], '=');
     double number = value ? atof(value + 1) : 0;
@@ -163,12 +165,13 @@ int main(int argc, char **argv) {
     else if (!strncmp(argv[i], "loss=", 5)) loss = number;
     else if (!strncmp(argv[i], "seed=", 5)) seed = (uint64_t)number;
     else if (!strncmp(argv[i], "reorder=", 8)) reorder = number;
+    else if (!strncmp(argv[i], "swap=", 5)) swap = number != 0;
     else {
       fprintf(stderr, "relay: what is %s?\n", argv[i]);
       return 2;
     }
   }
-  struct direction d[2] = {{.dice = seed * 2}, {.dice = seed * 2 + 1}};
+  struct direction d[2] = {{.dice = seed * 2 + (unsigned)swap}, {.dice = seed * 2 + (unsigned)!swap}};
   d[0].from = d[1].to = open_tap(argv[1]);
   d[1].from = d[0].to = open_tap(argv[2]);
   for (int i = 0; i < 2; i++)
