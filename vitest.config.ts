@@ -10,7 +10,9 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/interop/**'],
-          testTimeout: 20_000,
+          // A bound, not a measure: a machine with other work to do takes many times as long.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           pool: 'forks',
           sequence: { groupOrder: 0 },
         },
