@@ -1,4 +1,4 @@
-// Explicit Congestion Notification — RFC 3168 §6.1: who may use it, and how two SYNs agree on it.
+// Explicit Congestion Notification — RFC 3168 §6.1 (RFC 9293 §3.8.2, SHLD-8): who may use it, and how two SYNs agree on it.
 //
 //   SYN      ECE CWR     "ECN-setup SYN": I can                       SYN,ACK  ECE    so can I
 //   SYN   AE ECE CWR     AccECN (RFC 9768 §3.1): I can, and more      SYN,ACK  ECE    only what RFC 3168 has (RFC 9768 §3.1.3, table 2)

@@ -26,7 +26,7 @@ function accepted(options: ConnectionOptions = {}, flags = SYN | ECE | CWR, synO
 }
 
 describe('negotiation', () => {
-  test('an ECN-setup SYN is answered with an ECN-setup SYN,ACK: ECE alone, and not ECT (RFC 3168 §6.1.1)', () => {
+  test('an ECN-setup SYN is answered with an ECN-setup SYN,ACK: ECE alone, and not ECT (RFC 3168 §6.1.1; S8)', () => {
     const { synAck, user } = accepted();
     expect(synAck.flags).toBe('S.E');
     expect(synAck.tos & 3).toBe(0);
