@@ -3,13 +3,13 @@
 import { expect, test } from 'vitest';
 import { REC_SACKED } from '../../../src/tcp/in-flight.ts';
 import { Rack } from '../../../src/tcp/rack.ts';
-import { CA_LOSS, CA_OPEN, CA_RECOVERY } from '../../../src/tcp/recovery.ts';
+import { CA_DISORDER, CA_LOSS, CA_OPEN, CA_RECOVERY } from '../../../src/tcp/recovery.ts';
 import { Segment } from '../../../src/tcp/segment.ts';
 import { RTO } from '../../../src/tcp/timers.ts';
 import type { Piece } from './model.ts';
 import { Model, MS } from './model.ts';
 
-const firstTime = (model: Model, piece: Piece): boolean => !piece.retransmission && model.pieces.length > 0;
+const firstTime = (_model: Model, piece: Piece): boolean => !piece.retransmission;
 const retransmitted = (model: Model): number[] => model.pieces.filter((p) => p.retransmission).map((p) => p.offset);
 
 test('RACK finds one lost segment within a round trip and sends it once (RFC 8985 §6.2)', () => {
@@ -193,6 +193,7 @@ test('the timer runs again after it has fired, whether or not anything could be 
   model.timers.clear(RTO);
   model.sender.onTimer(RTO, at);
   expect(model.timers.at(RTO)).toBeGreaterThan(at);
+  expect(model.timers.isSet(RTO)).toBe(true);
 });
 
 // Everything is held up for a second, in order; nothing is lost.
@@ -428,6 +429,7 @@ test('limited transmit: the first two duplicate ACKs release one new segment eac
     model.pump();
     expect(model.pieces.length).toBe(4 + acks);
     expect(model.pieces[3 + acks].offset).toBe(offset);
+    expect(model.sender.recovery.state).toBe(CA_DISORDER);
   }
   model.ack(0);
   model.pump();
