@@ -51,8 +51,8 @@ export interface Transport {
 
 export interface StackOptions {
   world: World;
-  /** Upper bound in bytes for all buffers, default 512 MB. What is not used is not allocated. */
-  memory?: number;
+  /** Upper bound in bytes for all buffers, default 512 MB. What is not used is not allocated. Or a memory of the stack's own, ready made. */
+  memory?: number | Memory;
   /** Name of the host, for whoever asks. */
   hostname?: string;
   icmp?: IcmpOptions;
@@ -104,7 +104,7 @@ export class Stack {
   constructor(options: StackOptions) {
     this.world = options.world;
     this.hostname = options.hostname ?? 'tapstack';
-    this.memory = new Memory(options.memory);
+    this.memory = options.memory instanceof Memory ? options.memory : new Memory(options.memory);
     this.wheel = new TimerWheel(this.world.now);
     this.ids = new Identification(this.world.entropy);
     this.#rx = new FrameBatch(this.memory, RX_REGION, RX_FRAMES);

@@ -165,8 +165,9 @@ export class Network {
     }
   }
 
+  /** End every host. Its connections must not be used any more. */
   close(): void {
-    for (const host of this.hosts) host.stack.close();
+    for (const host of this.hosts) host.close();
     this.schedule.clear();
     this.#ready.length = 0;
   }

@@ -67,7 +67,8 @@ export class Peer implements SocketOwner {
   write(): void {
     const { length, sends } = this.options;
     while (this.sent < length) {
-      const count = Math.min(this.#out.length, length - this.sent);
+      // No more than will be taken; when that is nothing, one byte, so that we hear of room.
+      const count = Math.min(this.#out.length, length - this.sent, Math.max(1, this.connection.writable));
       for (let i = 0; i < count; i++) this.#out[i] = patternAt(sends, this.sent + i);
       const taken = this.connection.write(this.#out, 0, count);
       if (taken < 0) return;
