@@ -21,7 +21,8 @@ import type { CongestionControl, CongestionFactory } from './congestion/congesti
 import { AckSample, congestionFactory } from './congestion/congestion.ts';
 import { CwndUsage } from './cwnd-usage.ts';
 import { DeliveryRate } from './delivery-rate.ts';
-import { InFlight, REC_EVER_RETRANS, REC_FIN, REC_PUSH, REC_SACKED, REC_SYN } from './in-flight.ts';
+import { InFlight, REC_EVER_RETRANS, REC_FIN, REC_LOST, REC_PUSH, REC_SACKED, REC_SYN } from './in-flight.ts';
+import { MtuProbe } from './mtu-probe.ts';
 import type { PacingMode } from './pacing.ts';
 import { Pacing } from './pacing.ts';
 import { Prr } from './prr.ts';
@@ -29,7 +30,9 @@ import { Rack } from './rack.ts';
 import type { LossDetection } from './recovery.ts';
 import {
   CA_CWR,
+  CA_DISORDER,
   CA_LOSS,
+  CA_OPEN,
   CA_RECOVERY,
   Recovery,
   VERDICT_CWR,
@@ -102,6 +105,8 @@ export interface SenderOptions {
   idleRestart?: boolean;
 }
 
+  /** Find the MTU of a path that swallows large segments without a word (RFC 4821). Default true; Linux: tcp_mtu_probing = 1. */
+  mtuProbing?: boolean;
 export interface SenderParts {
   memory: Memory;
   stats: Stats;
@@ -125,6 +130,8 @@ export class Outgoing {
   cwr = false;
   /** Set ECT(0) in the IP header: new data only (RFC 3168 §6.1.5). */
   ect = false;
+  /** It is larger than the MSS, to see whether the path carries it (RFC 4821): one packet, gsoSize 0. */
+  probe = false;
 }
 
 const DEFAULT_MSS = 536; // RFC 9293 §3.7.1 (M15)
@@ -142,6 +149,9 @@ const MAX_ACK_DELAY = 200_000;
 
 const NEW = -1;
 
+/** Segments behind an MTU probe: as many as make it lost when they are SACKed (RFC 6675's DupThresh), and one. */
+const MTU_PROBE_FOLLOWERS = 4;
+
 export class Sender {
   readonly out = new Outgoing();
   readonly buffer: SendBuffer;
@@ -153,6 +163,7 @@ export class Sender {
   readonly pacing: Pacing;
   congestion: CongestionControl;
 
+  readonly mtuProbe = new MtuProbe();
   iss: Seq = 0;
   sndUna: Seq = 0;
   sndNxt: Seq = 0;
@@ -193,6 +204,7 @@ export class Sender {
   readonly #idleRestart: boolean;
   #tsOffset = 0;
   #synWasLost = false;
+  readonly #mtuProbing: boolean;
   #opened = false;
   #corked = false;
   /** SYN must go (again). */
@@ -243,6 +255,7 @@ export class Sender {
   }
 
   #newController(): CongestionControl {
+    this.#mtuProbing = o.mtuProbing ?? true;
     const { mss } = this;
     // RFC 6928 §2: min(10 * MSS, max(2 * MSS, 14600))
     const window = Math.min(this.#initialWindow * mss, Math.max(2 * mss, this.#initialWindow * 1460));
@@ -359,6 +372,11 @@ export class Sender {
     const old = this.mss;
     if (mss === old) return;
     this.mss = mss;
+    this.mtuProbe.ceiling = mss;
+    this.#useMss(Math.min(mss, this.mtuProbe.limit));
+  }
+
+  #useMss(mss: number): void {
     if (!this.#opened) {
       this.congestion = this.#newController();
       return;
@@ -434,7 +452,7 @@ export class Sender {
     if ((bits & ACK_SYN) !== 0 && synLost) this.#afterSynLoss();
 
     const priorLost = flight.lost;
-    const verdict = recovery.onAck(
+    let verdict = recovery.onAck(
       digest,
       segment,
       this.sndNxt,
@@ -449,6 +467,7 @@ export class Sender {
     rate.lost += newlyLost;
     if ((verdict & VERDICT_LOST) !== 0 && (verdict & VERDICT_ENTER) !== 0) this.#stats.tcpFastRetrans++;
     if ((verdict & VERDICT_UNDO) !== 0) {
+    if (this.mtuProbe.inFlight > 0 && this.#judgeMtuProbe()) verdict &= ~(VERDICT_ENTER | VERDICT_LOST);
       congestion.undo(now);
       rtt.backoff = 0;
       this.#cwrDue = this.#cwrPending = false;
@@ -489,6 +508,7 @@ export class Sender {
     out.ect = false;
     out.retransmission = false;
     this.#slot = NEW;
+    out.probe = false;
     this.#proposedProbe = false;
     if (this.#synDue) return this.#proposeSyn();
     if (!this.#opened) return false;
@@ -524,6 +544,7 @@ export class Sender {
       if (out.length % this.mss !== 0) this.#sndSml = end;
       if (out.cwr) this.#cwrDue = false;
       else if (this.#cwrDue) this.#cwrPoint = end;
+      if (out.probe) this.mtuProbe.onSent(out.seq, end, out.length);
       if (this.#tlpDue) {
         this.#tlpDue = false;
         this.recovery.onProbeSent(this.sndNxt, false);
@@ -567,11 +588,12 @@ export class Sender {
         return this.#onTlp(now);
       case REO: {
         const lost = this.flight.lost;
-        const verdict = this.recovery.onReorderingTimer(this.sndUna, this.sndNxt, now);
+        let verdict = this.recovery.onReorderingTimer(this.sndUna, this.sndNxt, now);
         this.rate.lost += this.flight.lost - lost;
         if ((verdict & VERDICT_ENTER) !== 0) {
           this.#stats.tcpFastRetrans++;
           this.#beginReduction(now, false);
+        if (this.mtuProbe.inFlight > 0 && this.#judgeMtuProbe()) verdict = 0;
           this.#reduceNow();
         }
         if (this.recovery.reoWait > 0) this.#timers.set(REO, now + this.recovery.reoWait);
@@ -736,6 +758,34 @@ export class Sender {
   #markLostUnlessSacked(slot: number): void {
     const { flight } = this;
     if ((flight.flags(slot) & REC_SACKED) === 0) flight.markLost(slot);
+  /** What became of the MTU probe. True when its loss must not count as congestion: nothing else was lost (RFC 4821 §7.6.2). */
+  #judgeMtuProbe(): boolean {
+    const { flight, mtuProbe, recovery } = this;
+    if (seqLeq(mtuProbe.end, this.sndUna)) {
+      mtuProbe.onArrived();
+      this.#stats.tcpMtupSuccess++;
+      this.#useMss(Math.min(mtuProbe.ceiling, mtuProbe.limit));
+      return false;
+    }
+    if (flight.lost === 0) return false;
+    const slot = flight.at(flight.indexOf(seqLt(mtuProbe.start, this.sndUna) ? this.sndUna : mtuProbe.start));
+    if ((flight.flags(slot) & REC_LOST) === 0) return false;
+    const alone = flight.lost === flight.length(slot);
+    mtuProbe.onLost();
+    this.#stats.tcpMtupFail++;
+    if (!alone || recovery.state !== CA_RECOVERY) return false;
+    recovery.state = CA_DISORDER;
+    recovery.undo.end();
+    return true;
+  }
+
+  /** RFC 4821 §7.7: full-sized segments time out again and again, and ICMP says nothing. */
+  #suspectBlackHole(): void {
+    const { flight, mss, mtuProbe } = this;
+    if (!this.#mtuProbing || this.retransmits < R1_RETRANSMISSIONS || flight.length(flight.first) < mss) return;
+    if (mtuProbe.onBlackHole(mss)) this.#useMss(mtuProbe.limit);
+  }
+
   }
 
   // The window was zero. What the peer has thrown away meanwhile goes first, without waiting for the backed-off timer.
@@ -882,6 +932,17 @@ export class Sender {
     // The usable window is negative when the peer has moved its right edge left (M34): nothing new goes past it (S15).
     let length = Math.min(unsent, window, MAX_SUPER_SEGMENT);
     const wholeTail = length === unsent;
+    const size = this.mtuProbe.limit < Infinity ? this.#mtuProbeSize(unsent, window, now) : 0;
+    if (size > 0) {
+      // Held back until it fits into cwnd as one: RFC 4821 §7.5.
+      if (room < size || this.#isPaced(now)) return false;
+      out.seq = this.sndNxt;
+      out.length = size;
+      out.probe = true;
+      out.ect = this.ecn;
+      return true;
+    }
+
     const partial = length % mss;
     if (length < 0) length = 0;
     if (wholeTail && partial > 0 && !this.#mayPartial(finDue)) length -= partial;
@@ -922,6 +983,15 @@ export class Sender {
   // RFC 9293 §3.7.4 (S7, M17), Nagle as Minshall modified it: hold a partial segment back while another partial one is unacknowledged.
   #mayPartial(finDue: boolean): boolean {
     if (finDue || this.#overrideDue) return true;
+  /** Size of an MTU probe that may go now, 0 for none: enough must follow it to tell its loss by SACKs (RFC 4821 §7.4). */
+  #mtuProbeSize(unsent: number, window: number, now: number): number {
+    const { recovery, flight, congestion, mss } = this;
+    if (recovery.state !== CA_OPEN || flight.lost > 0 || !this.sackPermitted || this.#cwrDue) return 0;
+    const size = this.mtuProbe.wanted(now);
+    const enough = size + MTU_PROBE_FOLLOWERS * mss;
+    return size > 0 && Math.min(unsent, window, congestion.cwnd) >= enough ? size : 0;
+  }
+
     if (this.#corked) return false;
     return this.noDelay || !seqGt(this.#sndSml, this.sndUna);
   }

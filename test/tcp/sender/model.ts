@@ -146,7 +146,7 @@ export class Model {
       memory: this.memory,
       stats: this.stats,
       timers: this.timers,
-      options: o.sender ?? {},
+      options: { mtuProbing: false, ...o.sender }, // the toy link knows one MSS
     });
     const { sender } = this;
     sender.sackPermitted = o.sack;
