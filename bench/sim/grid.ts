@@ -14,7 +14,8 @@ interface Golden {
 const FILE = new URL('golden.json', import.meta.url);
 const args = process.argv.slice(2);
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : null;
-const golden: Golden | null = existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as Golden) : null;
+const read = (): Golden | null => (existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as Golden) : null);
+const golden = read();
 const found: Golden = { long: {}, short: {}, fairness: {} };
 const isQuiet = args.includes('--json');
 const print = (line: string): void => {
@@ -64,10 +65,12 @@ for (const congestion of CONTROLS) {
 if (isQuiet) console.log(JSON.stringify(found, null, 1));
 print(`${changed} of the figures differ from the golden copy`);
 if (args.includes('--update')) {
+  // Read again: another congestion control may have been measured meanwhile.
+  const latest = read();
   const merged: Golden = {
-    long: { ...golden?.long, ...found.long },
-    short: { ...golden?.short, ...found.short },
-    fairness: { ...golden?.fairness, ...found.fairness },
+    long: { ...latest?.long, ...found.long },
+    short: { ...latest?.short, ...found.short },
+    fairness: { ...latest?.fairness, ...found.fairness },
   };
   writeFileSync(FILE, `${JSON.stringify(merged, null, 1)}\n`);
   print('the golden copy is updated');
