@@ -9,7 +9,9 @@
 import { execFileSync } from 'node:child_process';
 import { createStack, type NodeStack, type Socket } from '../../src/index.ts';
 
+const MAC = '02:00:0a:4d:00:02'; // the same in every run, or the other end would still know the one before
 const MAX_BUFFER = 15 * 1024 * 1024; // as much as Linux may use here: tcp_rmem, tcp_wmem
+const OTHER_END = '10.77.0.3';
 const [tap, address, role, ...rest] = process.argv.slice(2);
 if (tap === undefined || address === undefined || (role !== 'sink' && role !== 'source')) {
   console.error('usage: endpoint TAP ADDRESS sink PORT SKIP SECONDS | source PEER PORT CC [OPTIONS]');
@@ -72,11 +74,14 @@ const congestion = role === 'source' ? { congestion: rest[2] } : {};
 const stack = await createStack({
   tap: { name: tap, exclusive: false, up: true, txQueueLength: 20_000 },
   address,
+  mac: MAC,
   acd: 'off',
   tcp: { recvBufferMax: MAX_BUFFER, sendBufferMax: MAX_BUFFER, ...congestion, ...options } as object,
 });
 // Linux's TCP works in interrupts, whatever else the machine does: so ours has to come before other programs, too.
 execFileSync('chrt', ['--all-tasks', '--rr', '--pid', '1', String(process.pid)]);
+// Both ends know each other's MAC before the race, so that no first RTT sample holds an ARP exchange.
+await stack.ping(OTHER_END, { count: 3, interval: 10 });
 console.log('ready');
 if (role === 'sink') sink(stack, Number(rest[0]), Number(rest[1]), Number(rest[2]));
 else process.stdin.once('data', () => source(stack, rest[0], Number(rest[1])));

@@ -85,6 +85,10 @@ export class Lane {
     right('tuntap', 'add', 'rr', 'mode', 'tap');
     right('link', 'set', 'rr', 'txqueuelen', '20000', 'up');
     right('address', 'add', `${LINUX_RIGHT}/24`, 'dev', 'rr');
+    const macOf = (side: typeof left, dev: string): string =>
+      (JSON.parse(side('-j', 'link', 'show', dev)) as { address: string }[])[0].address;
+    left('neigh', 'replace', LINUX_RIGHT, 'lladdr', macOf(right, 'rr'), 'dev', 'br0', 'nud', 'permanent');
+    right('neigh', 'replace', LINUX_LEFT, 'lladdr', macOf(left, 'br0'), 'dev', 'rr', 'nud', 'permanent');
   }
 
   async run(race: Race, path: Path, options: RaceOptions): Promise<Outcome> {
@@ -165,7 +169,14 @@ export class Lane {
   async #relay({ rate, rtt, loss, seed, queue = 1 }: Path, swap = false): Promise<Running> {
     const bytes = Math.max(MIN_QUEUE, Math.round(((rate / 8) * rtt * queue) / 1000));
     const delay = (rtt * 1000) / 2;
-    const args = [`rate=${rate}`, `delay=${delay}`, `queue=${bytes}`, `loss=${loss}`, `seed=${seed}`, `swap=${Number(swap)}`];
+    const args = [
+      `rate=${rate}`,
+      `delay=${delay}`,
+      `queue=${bytes}`,
+      `loss=${loss}`,
+      `seed=${seed}`,
+      `swap=${Number(swap)}`,
+    ];
     // It enters both namespaces by itself.
     const relay = this.#left.spawn(join(BUILD, 'relay'), [`${this.#left.name}:rl`, `${this.#right.name}:rr`, ...args]);
     await relay.output(/^ready$/m, 10_000);

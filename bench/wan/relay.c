@@ -4,8 +4,9 @@
 //         [swap=1]
 //
 // A frame waits until the bottleneck has sent those before it, is dropped when they are more than `queue` bytes, is lost with `loss` once it
-// has been sent, and arrives `delay` after that. Only IPv4 is lost, so that ARP does not disturb what is measured. The dice of each direction
-// are its own, so that what one direction loses does not depend on the other's timing; `swap` exchanges them, for a race the other way. SIGTERM ends it: then it prints what it did, as JSON.
+// has been sent, and arrives `delay` after that. Only TCP is lost, so that a seed loses the same segments whatever else the hosts say. Each
+// direction has dice of its own, so that what it loses does not depend on the other's timing; `swap` exchanges them, for a race the other
+// way. SIGTERM ends it: then it prints what it did, as JSON.
 //
 // Invariant: the frames of a direction lie in its ring in the order of their arrival times.
 
@@ -107,15 +108,15 @@ static int take(struct direction *d) {
       continue;
     }
     d->idle_at += (int64_t)((double)length * 8e9 / rate);
-    int is_ip = length > 14 && slot->bytes[12] == 8 && slot->bytes[13] == 0;
-    if (is_ip && roll(&d->dice) < loss) {
+    int is_tcp = length > 34 && slot->bytes[12] == 8 && slot->bytes[13] == 0 && slot->bytes[23] == 6;
+    if (is_tcp && roll(&d->dice) < loss) {
       d->lost++;
       continue;
     }
     slot->length = (int)length;
     slot->at = d->idle_at + delay_ns;
     unsigned i = d->tail++;
-    if (is_ip && reorder > 0 && roll(&d->dice) < reorder) {
+    if (is_tcp && reorder > 0 && roll(&d->dice) < reorder) {
       // Overtakes what is under way, by a quarter of the delay.
       int64_t at = slot->at - delay_ns / 4;
       struct slot moved = *slot;
