@@ -15,9 +15,20 @@ export {
   OFFLOAD_TSO6,
   OFFLOAD_USO,
 } from './link/link.ts';
+export type { MacEntry } from './link/mac-table.ts';
 export { type PipeEnd, type PipeOptions, pipe } from './link/pipe.ts';
+export { type PortView, Switch, type SwitchOptions, type SwitchWorld } from './link/switch.ts';
+export type { PortCounters } from './link/switch-port.ts';
 export { Tap, TapLink, type TapOptions } from './link/tap.ts';
+export {
+  type WebSocketConnectOptions,
+  WebSocketLink,
+  type WebSocketLinkOptions,
+  WebSocketLinkServer,
+  type WebSocketServerOptions,
+} from './link/websocket.ts';
 export type { Lookup, LookupCallback } from './node/context.ts';
+export { createSwitch } from './node/create-switch.ts';
 export type { Dgram, DgramSocket, RemoteInfo } from './node/dgram.ts';
 export type { CodedError, NetworkError } from './node/errors.ts';
 export type { Net } from './node/net.ts';
@@ -32,6 +43,7 @@ export type { InterfaceOptions, RouteOptions, StackOptions } from './node/option
 export type { Ping, PingItem, PingOptions, PingReply, PingSummary } from './node/ping.ts';
 export type { Server } from './node/server.ts';
 export type { Socket, SocketOptions } from './node/socket.ts';
+export type { ConnectTuning, ListenTuning, Tuning } from './node/tuning.ts';
 export type { Hop, Probe, Traceroute, TracerouteOptions, TracerouteResult } from './node/traceroute.ts';
 export type { Service } from './service/api.ts';
 export {
@@ -47,6 +59,14 @@ export { createNtpServer, type NtpServer, type NtpServerOptions } from './servic
 export { createPop3Server, type Pop3Options, type Pop3Server } from './service/pop3/server.ts';
 export { Stack } from './stack.ts';
 export { Stats } from './stats.ts';
+export {
+  type AckSample,
+  type CongestionControl,
+  type CongestionFactory,
+  congestionNames,
+  registerCongestion,
+} from './tcp/congestion/congestion.ts';
+export type { EcnMode } from './tcp/ecn.ts';
 export type { TcpInfo } from './tcp/info.ts';
 export type { TcpOptions } from './tcp/options.ts';
 export { Address, formatIpv4, formatMac, type Ipv4, type Mac, parseIpv4, parseMac } from './wire/address.ts';

@@ -11,7 +11,9 @@ const CORE = 1;
 const EDGE = 2;
 
 const CORE_DIRECTORIES = new Set(['net', 'tcp', 'udp', 'mem', 'time', 'capture', 'sim']);
-const CORE_LINKS = new Set(['link', 'pipe', 'loopback', 'lower', 'capture', 'impair', 'frame-queue']);
+const CORE_LINKS = new Set(
+  'link pipe loopback lower capture impair frame-queue switch switch-port switch-probe mac-table'.split(' '),
+);
 // Simulations know Node only where programs run in them.
 const SIM_EDGE = new Set(['node', 'index.ts']);
 const FACES = new Set(['index.ts', 'sim/index.ts']);

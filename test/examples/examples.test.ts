@@ -41,6 +41,15 @@ test('the NTP client learns an offset of next to nothing', async () => {
   expect(status).toBe(0);
 });
 
+test('two stacks in two processes talk over a WebSocket', async () => {
+  const { status, stdout, stderr } = await run('two-stacks-over-websocket.ts');
+  expect(stderr).toBe('');
+  expect(stdout).toMatch(
+    /^3 of 3 echoes came back\nalice says: hello 10\.9\.0\.2\nwebsocket has left after \d{2} frames\n$/,
+  );
+  expect(status).toBe(0);
+});
+
 test('every example says how to run it, and the one of twenty lines has no more', () => {
   const names = readdirSync(`${ROOT}/examples`).filter((name) => name.endsWith('.ts'));
   expect(names.length).toBeGreaterThanOrEqual(6);
