@@ -220,7 +220,7 @@ if (why !== null) {
   console.error(`bench-wan ${why}`);
   process.exit(1);
 }
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1)); // which ends what runs in the lanes
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1)); // which ends what runs in the lanes
 buildTools();
 const lanes = Array.from({ length: Number(values.lanes) }, () => new Lane());
 try {
