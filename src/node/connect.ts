@@ -23,6 +23,8 @@ import {
 } from './errors.ts';
 import type { Socket } from './socket.ts';
 import { TcpHandle } from './tcp-handle.ts';
+import type { ConnectTuning } from './tuning.ts';
+import { connectTuning } from './tuning.ts';
 import { validateBoolean, validateFunction, validateInt32, validateNumber, validatePort } from './validate.ts';
 
 export type ConnectArguments = unknown[];
@@ -56,6 +58,7 @@ interface Target {
   readonly port: number;
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
+  readonly tuning: ConnectTuning;
 }
 
 export function connectSocket(socket: Socket, args: ConnectArguments): void {
@@ -80,9 +83,10 @@ export function connectSocket(socket: Socket, args: ConnectArguments): void {
 function lookupAndConnect(
   context: NetContext,
   socket: Socket,
-  options: Partial<NetConnectOpts & TcpNetConnectOpts>,
+  options: Partial<NetConnectOpts & TcpNetConnectOpts> & ConnectTuning,
 ): void {
   const { localAddress, localPort } = options;
+  const tuning = connectTuning(options);
   const host = options.host || 'localhost';
   if (localAddress && !isIP(localAddress)) throw invalidAddress(localAddress);
   if (localPort) validateNumber(localPort, 'options.localPort');
@@ -98,7 +102,7 @@ function lookupAndConnect(
     attempt = Math.max(attempt, 10);
   } else attempt = context.defaults.autoSelectFamilyAttemptTimeout;
 
-  const target: Target = { context, socket, port, localAddress, localPort };
+  const target: Target = { context, socket, port, localAddress, localPort, tuning };
   if (isIP(host) !== 0) {
     process.nextTick(() => {
       if (socket.connecting) connectTo(target, host, isIP(host));
@@ -144,7 +148,7 @@ function failLater(socket: Socket, error: Error): void {
 
 /** Start connecting the socket's handle; the error when that fails at once. */
 function start(target: Target, address: string, done: (errno: number) => void): NetworkError | null {
-  const { socket, port, localAddress, localPort } = target;
+  const { socket, port, localAddress, localPort, tuning } = target;
   const handle = socket._handle;
   if (handle === null) return addressException(ENETUNREACH, 'connect', address, port);
   const bound = localAddress || localPort ? (localAddress ?? '0.0.0.0') : undefined;
@@ -155,8 +159,11 @@ function start(target: Target, address: string, done: (errno: number) => void): 
   socket.emit('connectionAttempt', address, port, isIP(address));
   // The unspecified address means this host, as on Linux.
   const remote = Address.parse(address === '0.0.0.0' ? '127.0.0.1' : address);
-  const errno = remote === null ? ENETUNREACH : handle.connect(remote, port, done);
-  if (errno === 0) return null;
+  const errno = remote === null ? ENETUNREACH : handle.connect(remote, port, done, tuning);
+  if (errno === 0) {
+    if (tuning.fastOpen) socket._writeEarly();
+    return null;
+  }
   // Binding and connecting are one step here; these two are about the local side.
   if (bound !== undefined && (errno === EADDRINUSE || errno === EADDRNOTAVAIL))
     return addressException(errno, 'bind', bound, localPort);

@@ -9,6 +9,7 @@ import type { Address } from '../wire/address.ts';
 import { Hold } from './hold.ts';
 import type { AddressObject, HandleContext } from './tcp-handle.ts';
 import { addressObject, TcpHandle } from './tcp-handle.ts';
+import type { ListenTuning } from './tuning.ts';
 
 export class ListenHandle implements SocketOwner {
   readonly listener: TcpListener;
@@ -31,9 +32,10 @@ export class ListenHandle implements SocketOwner {
     local: Address | undefined,
     port: number,
     backlog: number,
+    tuning: ListenTuning = {},
   ): ListenHandle | number {
     context.driver.enter();
-    const listener = context.core.tcp.listen({ local, port, backlog });
+    const listener = context.core.tcp.listen({ local, port, backlog, ...tuning });
     return typeof listener === 'number' ? listener : new ListenHandle(context, listener);
   }
 

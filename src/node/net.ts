@@ -1,26 +1,27 @@
 // `stack.net`: the module Node calls `net`, on one stack.
 
-import type { BlockList as HostBlockList, NetConnectOpts, ServerOpts } from 'node:net';
+import type { BlockList as HostBlockList, NetConnectOpts } from 'node:net';
 import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
 import type { Callable } from './callable.ts';
 import { callable } from './callable.ts';
 import { normalizeArguments } from './connect.ts';
 import type { NetContext } from './context.ts';
 import { kContext } from './context.ts';
-import type { ConnectionListener } from './server.ts';
+import type { ConnectionListener, ServerOptions } from './server.ts';
 import { Server } from './server.ts';
 import type { SocketOptions } from './socket.ts';
 import { Socket } from './socket.ts';
+import type { ConnectTuning } from './tuning.ts';
 import { validateBoolean, validateInt32 } from './validate.ts';
 
 type SocketConstructor = Callable<[options?: SocketOptions | number], Socket>;
 type ServerConstructor = Callable<
-  [options?: ServerOpts | ConnectionListener | null, connectionListener?: ConnectionListener],
+  [options?: ServerOptions | ConnectionListener | null, connectionListener?: ConnectionListener],
   Server
 >;
 
 export interface Connect {
-  (options: NetConnectOpts & SocketOptions, connectionListener?: () => void): Socket;
+  (options: NetConnectOpts & SocketOptions & ConnectTuning, connectionListener?: () => void): Socket;
   (port: number | string, host?: string, connectionListener?: () => void): Socket;
   (port: number | string, connectionListener?: () => void): Socket;
 }
@@ -30,7 +31,7 @@ export interface Net {
   Stream: SocketConstructor;
   Server: ServerConstructor;
   createServer(connectionListener?: ConnectionListener): Server;
-  createServer(options?: ServerOpts, connectionListener?: ConnectionListener): Server;
+  createServer(options?: ServerOptions, connectionListener?: ConnectionListener): Server;
   connect: Connect;
   createConnection: Connect;
   isIP: typeof isIP;
@@ -63,7 +64,7 @@ export function createNet(context: NetContext): Net {
     Socket: StackSocket,
     Stream: StackSocket,
     Server: StackServer,
-    createServer: (options?: ServerOpts | ConnectionListener, connectionListener?: ConnectionListener) =>
+    createServer: (options?: ServerOptions | ConnectionListener, connectionListener?: ConnectionListener) =>
       new StackServer(options, connectionListener),
     connect,
     createConnection: connect,

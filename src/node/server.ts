@@ -20,8 +20,11 @@ import { ListenHandle } from './listen-handle.ts';
 import type { Socket } from './socket.ts';
 import { fileDescriptorError } from './socket.ts';
 import type { AddressObject, TcpHandle } from './tcp-handle.ts';
+import type { ListenTuning } from './tuning.ts';
+import { listenTuning } from './tuning.ts';
 import { validateAbortSignal, validateNumber, validatePort } from './validate.ts';
 
+export type ServerOptions = ServerOpts & ListenTuning;
 export type ConnectionListener = (socket: Socket) => void;
 
 // What Node asks of the kernel, which rounds it up to 512.
@@ -35,6 +38,7 @@ export class Server extends EventEmitter implements Closable {
   declare keepAlive: boolean;
   declare keepAliveInitialDelay: number;
   declare highWaterMark: number;
+  declare _tuning: ListenTuning;
   declare maxConnections?: number;
   declare _connections: number;
   declare _handle: ListenHandle | null;
@@ -42,7 +46,7 @@ export class Server extends EventEmitter implements Closable {
   declare _listeningId: number;
   declare _connectionKey?: string;
 
-  constructor(options?: ServerOpts | ConnectionListener | null, connectionListener?: ConnectionListener) {
+  constructor(options?: ServerOptions | ConnectionListener | null, connectionListener?: ConnectionListener) {
     super();
     Server.init(this, options, connectionListener);
   }
@@ -50,7 +54,7 @@ export class Server extends EventEmitter implements Closable {
   /** Make a server of `target`, an object that inherits from this class, as an old-style constructor does. */
   static prepare(
     target: Server,
-    options?: ServerOpts | ConnectionListener | null,
+    options?: ServerOptions | ConnectionListener | null,
     connectionListener?: ConnectionListener,
   ): void {
     Reflect.apply(EventEmitter as unknown as () => void, target, []);
@@ -59,10 +63,10 @@ export class Server extends EventEmitter implements Closable {
 
   private static init(
     self: Server,
-    given: ServerOpts | ConnectionListener | null | undefined,
+    given: ServerOptions | ConnectionListener | null | undefined,
     connectionListener: ConnectionListener | undefined,
   ): void {
-    let options: ServerOpts = {};
+    let options: ServerOptions = {};
     if (typeof given === 'function') self.on('connection', given);
     else if (given === undefined || given === null || typeof given === 'object') {
       options = { ...given };
@@ -72,6 +76,7 @@ export class Server extends EventEmitter implements Closable {
       validateNumber(options.keepAliveInitialDelay, 'options.keepAliveInitialDelay');
     if (options.highWaterMark !== undefined) validateNumber(options.highWaterMark, 'options.highWaterMark');
 
+    self._tuning = listenTuning(options);
     self._connections = 0;
     self._handle = null;
     self._unref = false;
@@ -133,7 +138,7 @@ export class Server extends EventEmitter implements Closable {
   private _listen(address: string | null, port: number, backlog: number): void {
     const any = address === null || address === '0.0.0.0';
     const local = any ? undefined : Address.parse(address);
-    const handle = local === null ? EADDRNOTAVAIL : ListenHandle.listen(this[kContext], local, port, backlog);
+    const handle = local === null ? EADDRNOTAVAIL : ListenHandle.listen(this[kContext], local, port, backlog, this._tuning);
     if (typeof handle === 'number') {
       // Node says which wildcard it could not have.
       const error = listenException(handle, address ?? '0.0.0.0', port);

@@ -17,6 +17,7 @@ import { kContext } from './context.ts';
 import { errnoException, invalidArgValue, socketClosed, socketClosedBeforeConnection } from './errors.ts';
 import type { Server } from './server.ts';
 import type { AddressObject, StreamOwner, TcpHandle } from './tcp-handle.ts';
+import type { ConnectTuning } from './tuning.ts';
 import { validateAbortSignal, validateDuration, validateFunction, validateNumber } from './validate.ts';
 
 const kTimeout = Symbol('timeout');
@@ -29,6 +30,8 @@ const kLastWriteQueueSize = Symbol('lastWriteQueueSize');
 const kOnRead = Symbol('onread');
 const kResetting = Symbol('resetting');
 const kUserTimeout = Symbol('userTimeout');
+const kEarly = Symbol('early');
+const kWriteEarly = Symbol('writeEarly');
 
 export interface SocketOptions extends DuplexOptions {
   handle?: TcpHandle;
@@ -108,6 +111,8 @@ export class Socket extends Duplex implements StreamOwner, Closable {
   declare private [kOnRead]: UserRead | null;
   declare private [kResetting]: boolean;
   declare private [kUserTimeout]: number;
+  /** Fast open: what is written goes to the core before there is a connection. */
+  declare private [kEarly]: boolean;
 
   constructor(options?: SocketOptions | number) {
     checkOptions(options);
@@ -145,6 +150,7 @@ export class Socket extends Duplex implements StreamOwner, Closable {
     self[kOnRead] = userRead(options.onread);
     self[kResetting] = false;
     self[kUserTimeout] = 0;
+    self[kEarly] = false;
     self.on('end', onEnd);
     if (options.handle) {
       self._setHandle(options.handle);
@@ -160,6 +166,7 @@ export class Socket extends Duplex implements StreamOwner, Closable {
     (this as unknown as Undestroyable)._undestroy();
     this._sockname = null;
     this._peername = null;
+    this[kEarly] = false;
     this._handle = handle;
     handle.owner = this;
     this[kContext].open.add(this);
@@ -168,7 +175,7 @@ export class Socket extends Duplex implements StreamOwner, Closable {
     if (this[kUserTimeout] > 0) handle.set('userTimeout', this[kUserTimeout] * 1000);
   }
 
-  connect(options: NetConnectOpts, connectionListener?: () => void): this;
+  connect(options: NetConnectOpts & ConnectTuning, connectionListener?: () => void): this;
   connect(port: number, host: string, connectionListener?: () => void): this;
   connect(port: number, connectionListener?: () => void): this;
   connect(path: string, connectionListener?: () => void): this;
@@ -309,13 +316,30 @@ export class Socket extends Duplex implements StreamOwner, Closable {
     }
     this._pendingData = data;
     this._pendingEncoding = encoding;
-    const onClose = (): void => callback(socketClosedBeforeConnection());
-    this.once('connect', () => {
-      this.off('close', onClose);
+    if (this[kEarly]) {
+      // Fast open: the core takes it now, and sends it with the SYN or behind it.
+      this.connecting = false;
       retry();
-    });
+      this.connecting = true;
+      return true;
+    }
+    const onClose = (): void => callback(socketClosedBeforeConnection());
+    const onConnect = (): void => {
+      this.off('close', onClose);
+      this.off(kWriteEarly, onConnect);
+      this.off('connect', onConnect);
+      retry();
+    };
+    this.once('connect', onConnect);
+    this.once(kWriteEarly, onConnect);
     this.once('close', onClose);
     return true;
+  }
+
+  /** The SYN is about to leave, and may take along what was written (RFC 7413). */
+  _writeEarly(): void {
+    this[kEarly] = true;
+    this.emit(kWriteEarly);
   }
 
   private _written(callback: WriteCallback): (errno: number) => void {

@@ -15,6 +15,7 @@ import type { Stack } from '../stack.ts';
 import type { TcpConnection } from '../tcp/connection.ts';
 import { Address } from '../wire/address.ts';
 import { Hold, Lingering } from './hold.ts';
+import type { ConnectTuning } from './tuning.ts';
 
 // As large as Node's own reads.
 const CHUNK = 65536;
@@ -95,12 +96,12 @@ export class TcpHandle implements SocketOwner {
   }
 
   /** `callback` hears 0 or why it failed; what is known at once is returned instead. */
-  connect(remote: Address, port: number, callback: (errno: number) => void): number {
+  connect(remote: Address, port: number, callback: (errno: number) => void, tuning: ConnectTuning = {}): number {
     const { core, driver } = this.#context;
     driver.enter();
     const local = this.#local ?? undefined;
     const localPort = this.#localPort || undefined;
-    const connection = core.tcp.connect({ remote, remotePort: port, local, localPort, ...this.#settings });
+    const connection = core.tcp.connect({ remote, remotePort: port, local, localPort, ...tuning, ...this.#settings });
     if (typeof connection === 'number') return connection;
     this.connection = connection;
     connection.owner = this;
