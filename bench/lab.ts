@@ -95,7 +95,7 @@ export class Lab {
   async #ready(running: Running, network: string): Promise<Side> {
     await running.output(/^ready$/m, 30_000);
     running.exited.then(({ status, stderr }) => {
-      if (stderr !== '') console.error(`server ${network} ended with ${status}: ${stderr}`);
+      if (stderr !== '') console.error(`server ${network}.2 ended with ${status}: ${stderr}`);
     });
     return { address: `${network}.2`, pid: running.child.pid ?? 0 };
   }

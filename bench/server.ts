@@ -34,6 +34,7 @@ async function environment(): Promise<{ net: Net; dgram: Dgram; host: string }> 
   stack.on('error', (error) => {
     throw error;
   });
+  if (process.env.BENCH_STATS !== undefined) process.once('exit', () => console.error(stack.core.stats));
   return {
     net: stack.net as unknown as Net,
     dgram: stack.dgram as unknown as Dgram,
@@ -158,4 +159,5 @@ await Promise.all([
   listening(teller, 5007),
   bound(udpSource, 5008),
 ]);
+process.once('SIGTERM', () => process.exit(0)); // so that --cpu-prof leaves its file
 console.log('ready');

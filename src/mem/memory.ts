@@ -24,7 +24,7 @@ export const blockSize = (length: number): number =>
   length <= MIN_BLOCK ? MIN_BLOCK : 1 << (32 - Math.clz32(length - 1));
 
 /** Up to this many bytes a loop is as fast as a view of the source, and allocates nothing (bench/micro/copy.ts). */
-const LOOP_MAX = 64;
+const LOOP_MAX = 16;
 
 /**
  * Copy `length` bytes of `source` from `from` on into `target` at `to`. Copying within one array, a few bytes, or the whole of `source`

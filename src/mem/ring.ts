@@ -6,7 +6,7 @@
 // Invariant: the owner keeps every live position inside one window of `capacity` bytes.
 
 import type { Addr, Memory } from './memory.ts';
-import { blockSize, offsetOf, slabOf } from './memory.ts';
+import { blockSize, copyBytes, offsetOf, slabOf } from './memory.ts';
 
 export class Ring {
   readonly memory: Memory;
@@ -62,19 +62,15 @@ export class Ring {
   write(position: number, source: Uint8Array, start: number, length: number): void {
     const first = Math.min(length, this.contiguous(position));
     const bytes = this.memory.bytes[slabOf(this.base)];
-    bytes.set(source.subarray(start, start + first), offsetOf(this.address(position)));
-    if (first < length) bytes.set(source.subarray(start + first, start + length), offsetOf(this.base));
+    copyBytes(bytes, offsetOf(this.address(position)), source, start, first);
+    if (first < length) copyBytes(bytes, offsetOf(this.base), source, start + first, length - first);
   }
 
   /** Copy `length` bytes at `position` into `target` from `start` on. */
   read(position: number, target: Uint8Array, start: number, length: number): void {
     const first = Math.min(length, this.contiguous(position));
     const bytes = this.memory.bytes[slabOf(this.base)];
-    const at = offsetOf(this.address(position));
-    target.set(bytes.subarray(at, at + first), start);
-    if (first < length) {
-      const base = offsetOf(this.base);
-      target.set(bytes.subarray(base, base + length - first), start + first);
-    }
+    copyBytes(target, start, bytes, offsetOf(this.address(position)), first);
+    if (first < length) copyBytes(target, start + first, bytes, offsetOf(this.base), length - first);
   }
 }

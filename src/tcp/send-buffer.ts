@@ -25,6 +25,8 @@ export class SendBuffer {
   full = false;
   #fixed: boolean;
   #max: number;
+  /** Capacity the ring had when it was last given back. */
+  #usual = 0;
 
   constructor(memory: Memory, fixed: number, max: number) {
     this.ring = new Ring(memory);
@@ -68,7 +70,9 @@ export class SendBuffer {
   /** Everything below `position` is acknowledged. */
   release(position: Seq): void {
     this.start = position;
-    if (this.start === this.end) this.ring.release();
+    if (this.start !== this.end || this.ring.capacity === 0) return;
+    this.#usual = this.ring.capacity;
+    this.ring.release();
   }
 
   /** Twice cwnd: one window in flight, and the next one ready when its ACKs come. */
@@ -87,6 +91,10 @@ export class SendBuffer {
   #reserve(length: number): boolean {
     const { ring } = this;
     if (length <= ring.capacity) return true;
+    // A sender that fills a large ring, drains it and fills it again grows to where it was in one step: doubling from the bottom each time
+    // copied every byte once more, 12 % of a bulk sender's time (bench/run.ts bulk-send). Whoever came to need less begins small again.
+    if (ring.capacity >= MIN_RING && length < this.#usual && ring.reserve(this.#usual, this.start, this.end))
+      return true;
     for (let want = Math.max(length, MIN_RING); want > ring.capacity; want = blockSize(want) / 2) {
       if (ring.reserve(want, this.start, this.end)) return length <= ring.capacity;
       if (want <= MIN_BLOCK) break;
