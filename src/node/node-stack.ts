@@ -22,6 +22,7 @@ import type { World } from '../world.ts';
 import type { Lookup, NetContext } from './context.ts';
 import type { Dgram } from './dgram.ts';
 import { createDgram } from './dgram.ts';
+import { Diagnostics } from './diagnostics.ts';
 import { errnoException, invalidAddress } from './errors.ts';
 import { createLookup } from './lookup.ts';
 import type { Net } from './net.ts';
@@ -79,6 +80,7 @@ export class NodeStack extends EventEmitter<NodeStackEvents> {
     };
     const { hostname, memory, tcp, udp, icmp, reassembly, acceptSourceRoute } = options;
     this.core = new Stack({ world, hostname, memory, tcp, udp, icmp, reassembly, acceptSourceRoute });
+    this.core.tcp.monitor = new Diagnostics(this);
     this.driver = new Driver(this.core, clock);
     // Without servers of its own, the stack knows the names its host knows.
     const resolve: Lookup = (...args) => (dns.lookup() ?? (hostLookup as Lookup))(...args);

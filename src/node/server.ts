@@ -138,7 +138,8 @@ export class Server extends EventEmitter implements Closable {
   private _listen(address: string | null, port: number, backlog: number): void {
     const any = address === null || address === '0.0.0.0';
     const local = any ? undefined : Address.parse(address);
-    const handle = local === null ? EADDRNOTAVAIL : ListenHandle.listen(this[kContext], local, port, backlog, this._tuning);
+    const handle =
+      local === null ? EADDRNOTAVAIL : ListenHandle.listen(this[kContext], local, port, backlog, this._tuning);
     if (typeof handle === 'number') {
       // Node says which wildcard it could not have.
       const error = listenException(handle, address ?? '0.0.0.0', port);

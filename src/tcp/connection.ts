@@ -33,6 +33,7 @@ import type { ConnectionOptions, ResolvedTcpOptions } from './options.ts';
 import { INITIAL_RECEIVE_BUFFER } from './options.ts';
 import { PROTOCOL_TCP, send } from './output.ts';
 import { GOT_DATA, GOT_FIN, Receiver } from './receiver.ts';
+import { CA_RECOVERY } from './recovery.ts';
 import type { Segment } from './segment.ts';
 import { ACK, FIN, PSH, RST, SYN } from './segment.ts';
 import { ACK_DRAINED, ACK_NEW, ACK_WRITABLE, Sender, TIMEOUT_R1, TIMEOUT_R2, TIMEOUT_WRITABLE } from './sender.ts';
@@ -67,6 +68,10 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   maxSndWnd = 0;
   lastAnswer = -Infinity;
   readonly answerInterval: number;
+  /** Payload sent, all of it and what of it was sent again; and segments sent again. */
+  bytesSent = 0;
+  bytesRetransmitted = 0;
+  segmentsRetransmitted = 0;
   /** When anything last arrived, µs. */
   lastReceivedAt = 0;
   /** Negative errno of the last soft ICMP error, 0 for none: why a time-out probably happened (RFC 9293 §3.9.2.2, MUST-47, SHLD-25). */
@@ -234,6 +239,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     this.maxSndWnd = this.sender.sndWnd;
     this.lastReceivedAt = now;
     this.sender.established(now);
+    this.#tcp.monitor?.opened(this, this.#openedFast || this.parent !== null);
     if (this.#keepAlive) this.timers.set(KEEPALIVE, now + this.#keepAliveIdle);
     if (this.#openedFast) this.#settleFastOpen(false);
     else if (this.parent !== null) this.parent.ready(this);
@@ -260,7 +266,10 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     this.lastReceivedAt = now;
     this.#keepAliveProbes = 0;
     const wasOpening = this.state === states.SYN_SENT;
+    const { recovery } = this.sender;
+    const caState = recovery.state;
     arrives(this, segment, now);
+    if (caState < CA_RECOVERY && recovery.state === CA_RECOVERY) this.#tcp.monitor?.recovering(this);
     if (wasOpening && this.#cookie !== null && this.state !== states.SYN_SENT) this.#learnCookie(segment, packet);
     if (this.#isAlive) this.#tcp.markDirty(this);
   }
@@ -347,14 +356,16 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
 
   finish(errno: number): void {
     if (this.state !== states.CLOSED) this.state = states.CLOSED;
-    this.#detach();
     // Who was given the connection before the handshake was done never asked for it.
     if (this.#openedFast && errno === ECONNREFUSED) errno = ECONNRESET;
+    this.#tcp.monitor?.closed(this, errno);
+    this.#detach();
     this.error = errno;
     this.#post(errno < 0 ? EV_ERROR | EV_CLOSED : EV_CLOSED);
   }
 
   timeWait(now: number): void {
+    this.#tcp.monitor?.closed(this, 0);
     // The entry that takes our place cannot say what we still owe: the ACK of the peer's FIN goes now.
     if (this.receiver.ackNow) this.#acknowledge(now);
     this.#detach();
@@ -448,7 +459,13 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     path.tos &= ~ECN_FIELD;
     const count = out.gsoSize > 0 ? Math.ceil(out.length / out.gsoSize) : 1;
     this.stats.tcpOutSegs += count;
-    if (out.retransmission) this.stats.tcpRetransSegs += count;
+    this.bytesSent += out.length;
+    if (out.retransmission) {
+      this.stats.tcpRetransSegs += count;
+      this.segmentsRetransmitted += count;
+      this.bytesRetransmitted += out.length;
+      this.#tcp.monitor?.retransmitted(this, out.seq, out.length);
+    }
     if (out.syn) this.#onSynSent(now);
     // Refused or not, it was sent as far as TCP is concerned: what never left is recovered like any other loss.
     sender.sent(now);
@@ -548,7 +565,12 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
         this.finish(0);
         break;
       default: {
-        const bits = this.sender.onTimer(kind, now);
+        const { sender } = this;
+        const { retransmits } = sender;
+        const caState = sender.recovery.state;
+        const bits = sender.onTimer(kind, now);
+        if (sender.retransmits > retransmits) this.#tcp.monitor?.timedOut(this);
+        if (caState < CA_RECOVERY && sender.recovery.state === CA_RECOVERY) this.#tcp.monitor?.recovering(this);
         // RFC 9293 §3.8.3 (MUST-20): at R1 have IP look for another way, at R2 give up.
         if ((bits & TIMEOUT_R1) !== 0) this.path.doubt();
         if ((bits & TIMEOUT_WRITABLE) !== 0) this.#post(EV_WRITABLE);

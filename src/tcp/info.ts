@@ -25,6 +25,12 @@ export interface TcpInfo {
   readonly sacked: number;
   readonly lost: number;
   readonly retransmitting: number;
+  /** In the connection's life: payload sent, payload sent again, segments sent again. */
+  readonly bytesSent: number;
+  readonly bytesRetransmitted: number;
+  readonly segmentsRetransmitted: number;
+  /** Largest distance, in segments, by which one has overtaken another; 0 when none has (RFC 8985 §6.2). */
+  readonly reordering: number;
   readonly deliveryRate: number;
   readonly pacingRate: number;
   readonly sendWindow: number;
@@ -32,6 +38,7 @@ export interface TcpInfo {
   readonly sendQueue: number;
   readonly receiveQueue: number;
   readonly receiveBuffer: number;
+  readonly sendBuffer: number;
   readonly outOfOrder: number;
   readonly sendScale: number;
   readonly receiveScale: number;
@@ -63,6 +70,10 @@ export function describe(connection: TcpConnection): TcpInfo {
     sacked: flight.sacked,
     lost: flight.lost,
     retransmitting: flight.retrans,
+    bytesSent: connection.bytesSent,
+    bytesRetransmitted: connection.bytesRetransmitted,
+    segmentsRetransmitted: connection.segmentsRetransmitted,
+    reordering: Math.ceil(sender.rack.reordering / sender.mss),
     deliveryRate: sender.rate.rate,
     pacingRate: sender.pacing.rate,
     sendWindow: sender.sndWnd,
@@ -70,6 +81,7 @@ export function describe(connection: TcpConnection): TcpInfo {
     sendQueue: connection.unacknowledged,
     receiveQueue: receiver.readable,
     receiveBuffer: receiver.buffer,
+    sendBuffer: sender.buffer.limit,
     outOfOrder: receiver.held?.count ?? 0,
     sendScale: sender.sndWndShift,
     receiveScale: receiver.shift,

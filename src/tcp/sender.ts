@@ -103,10 +103,10 @@ export interface SenderOptions {
   tailLossProbe?: boolean;
   /** Shrink cwnd after an idle time (RFC 5681 §4.1). Default true; Linux: tcp_slow_start_after_idle. */
   idleRestart?: boolean;
-}
-
   /** Find the MTU of a path that swallows large segments without a word (RFC 4821). Default true; Linux: tcp_mtu_probing = 1. */
   mtuProbing?: boolean;
+}
+
 export interface SenderParts {
   memory: Memory;
   stats: Stats;
@@ -128,10 +128,10 @@ export class Outgoing {
   gsoSize = 0;
   /** Set CWR (RFC 3168 §6.1.2). */
   cwr = false;
-  /** Set ECT(0) in the IP header: new data only (RFC 3168 §6.1.5). */
-  ect = false;
   /** It is larger than the MSS, to see whether the path carries it (RFC 4821): one packet, gsoSize 0. */
   probe = false;
+  /** Set ECT(0) in the IP header: new data only (RFC 3168 §6.1.5). */
+  ect = false;
 }
 
 const DEFAULT_MSS = 536; // RFC 9293 §3.7.1 (M15)
@@ -147,10 +147,10 @@ const MEMORY_RETRY = 100_000;
 /** RFC 8985 §7.2: what a delayed ACK may add when one segment is in flight. */
 const MAX_ACK_DELAY = 200_000;
 
-const NEW = -1;
-
 /** Segments behind an MTU probe: as many as make it lost when they are SACKed (RFC 6675's DupThresh), and one. */
 const MTU_PROBE_FOLLOWERS = 4;
+
+const NEW = -1;
 
 export class Sender {
   readonly out = new Outgoing();
@@ -161,9 +161,9 @@ export class Sender {
   readonly rack = new Rack();
   readonly recovery: Recovery;
   readonly pacing: Pacing;
+  readonly mtuProbe = new MtuProbe();
   congestion: CongestionControl;
 
-  readonly mtuProbe = new MtuProbe();
   iss: Seq = 0;
   sndUna: Seq = 0;
   sndNxt: Seq = 0;
@@ -202,9 +202,9 @@ export class Sender {
   readonly #initialWindow: number;
   readonly #tailLossProbe: boolean;
   readonly #idleRestart: boolean;
+  readonly #mtuProbing: boolean;
   #tsOffset = 0;
   #synWasLost = false;
-  readonly #mtuProbing: boolean;
   #opened = false;
   #corked = false;
   /** SYN must go (again). */
@@ -252,10 +252,10 @@ export class Sender {
     this.synTimeout = o.synTimeout ?? DEFAULT_SYN_R2;
     this.#tailLossProbe = o.tailLossProbe ?? true;
     this.#idleRestart = o.idleRestart ?? true;
+    this.#mtuProbing = o.mtuProbing ?? true;
   }
 
   #newController(): CongestionControl {
-    this.#mtuProbing = o.mtuProbing ?? true;
     const { mss } = this;
     // RFC 6928 §2: min(10 * MSS, max(2 * MSS, 14600))
     const window = Math.min(this.#initialWindow * mss, Math.max(2 * mss, this.#initialWindow * 1460));
@@ -369,14 +369,14 @@ export class Sender {
    * sent again, smaller, and that is no sign of congestion (RFC 1191 §6.5).
    */
   setMss(mss: number): void {
-    const old = this.mss;
-    if (mss === old) return;
-    this.mss = mss;
     this.mtuProbe.ceiling = mss;
     this.#useMss(Math.min(mss, this.mtuProbe.limit));
   }
 
   #useMss(mss: number): void {
+    const old = this.mss;
+    if (mss === old) return;
+    this.mss = mss;
     if (!this.#opened) {
       this.congestion = this.#newController();
       return;
@@ -464,10 +464,10 @@ export class Sender {
       rtt.min,
     );
     const newlyLost = Math.max(0, flight.lost - priorLost);
+    if (this.mtuProbe.inFlight > 0 && this.#judgeMtuProbe()) verdict &= ~(VERDICT_ENTER | VERDICT_LOST);
     rate.lost += newlyLost;
     if ((verdict & VERDICT_LOST) !== 0 && (verdict & VERDICT_ENTER) !== 0) this.#stats.tcpFastRetrans++;
     if ((verdict & VERDICT_UNDO) !== 0) {
-    if (this.mtuProbe.inFlight > 0 && this.#judgeMtuProbe()) verdict &= ~(VERDICT_ENTER | VERDICT_LOST);
       congestion.undo(now);
       rtt.backoff = 0;
       this.#cwrDue = this.#cwrPending = false;
@@ -478,7 +478,8 @@ export class Sender {
       congestion.onRecoveryExit(now);
     } else if ((verdict & VERDICT_LOSS_EXIT) !== 0) congestion.onRecoveryExit(now);
     if ((verdict & VERDICT_CWR) !== 0 && recovery.enterCwr(this.sndUna, this.sndNxt)) this.#beginReduction(now, false);
-    const ecnEcho = this.ecn && (segment.flags & ECE) !== 0;
+    // On a SYN,ACK the flag is the answer to our offer, and no echo (RFC 3168 §6.1.1).
+    const ecnEcho = this.ecn && (segment.flags & (ECE | SYN)) === ECE;
     if (this.#cwrPending && seqGt(this.sndUna, this.#cwrPoint)) this.#cwrPending = false;
     if (ecnEcho && !this.#cwrPending) this.#onEcnEcho(now);
     if ((verdict & VERDICT_RENEGED) !== 0) this.#timers.set(RTO, now + Math.max(rtt.srtt / 16, 10_000));
@@ -505,10 +506,10 @@ export class Sender {
     out.fin = false;
     out.push = false;
     out.cwr = false;
+    out.probe = false;
     out.ect = false;
     out.retransmission = false;
     this.#slot = NEW;
-    out.probe = false;
     this.#proposedProbe = false;
     if (this.#synDue) return this.#proposeSyn();
     if (!this.#opened) return false;
@@ -541,10 +542,10 @@ export class Sender {
       const slot = flight.push(start, end, start === out.seq ? flags : 0, now);
       rate.onSend(flight, slot, pipe, sequenceLength, now);
       this.sndNxt = end;
+      if (out.probe) this.mtuProbe.onSent(out.seq, end, out.length);
       if (out.length % this.mss !== 0) this.#sndSml = end;
       if (out.cwr) this.#cwrDue = false;
       else if (this.#cwrDue) this.#cwrPoint = end;
-      if (out.probe) this.mtuProbe.onSent(out.seq, end, out.length);
       if (this.#tlpDue) {
         this.#tlpDue = false;
         this.recovery.onProbeSent(this.sndNxt, false);
@@ -590,10 +591,10 @@ export class Sender {
         const lost = this.flight.lost;
         let verdict = this.recovery.onReorderingTimer(this.sndUna, this.sndNxt, now);
         this.rate.lost += this.flight.lost - lost;
+        if (this.mtuProbe.inFlight > 0 && this.#judgeMtuProbe()) verdict = 0;
         if ((verdict & VERDICT_ENTER) !== 0) {
           this.#stats.tcpFastRetrans++;
           this.#beginReduction(now, false);
-        if (this.mtuProbe.inFlight > 0 && this.#judgeMtuProbe()) verdict = 0;
           this.#reduceNow();
         }
         if (this.recovery.reoWait > 0) this.#timers.set(REO, now + this.recovery.reoWait);
@@ -755,9 +756,6 @@ export class Sender {
     this.pacing.update(congestion.pacingRate, congestion.cwnd, congestion.ssthresh, rtt.srtt, rtt.min);
   }
 
-  #markLostUnlessSacked(slot: number): void {
-    const { flight } = this;
-    if ((flight.flags(slot) & REC_SACKED) === 0) flight.markLost(slot);
   /** What became of the MTU probe. True when its loss must not count as congestion: nothing else was lost (RFC 4821 §7.6.2). */
   #judgeMtuProbe(): boolean {
     const { flight, mtuProbe, recovery } = this;
@@ -786,6 +784,9 @@ export class Sender {
     if (mtuProbe.onBlackHole(mss)) this.#useMss(mtuProbe.limit);
   }
 
+  #markLostUnlessSacked(slot: number): void {
+    const { flight } = this;
+    if ((flight.flags(slot) & REC_SACKED) === 0) flight.markLost(slot);
   }
 
   // The window was zero. What the peer has thrown away meanwhile goes first, without waiting for the backed-off timer.
@@ -929,9 +930,6 @@ export class Sender {
     let room = congestion.cwnd - pipe;
     if (pipe <= 0 && room < mss) room = mss;
 
-    // The usable window is negative when the peer has moved its right edge left (M34): nothing new goes past it (S15).
-    let length = Math.min(unsent, window, MAX_SUPER_SEGMENT);
-    const wholeTail = length === unsent;
     const size = this.mtuProbe.limit < Infinity ? this.#mtuProbeSize(unsent, window, now) : 0;
     if (size > 0) {
       // Held back until it fits into cwnd as one: RFC 4821 §7.5.
@@ -943,6 +941,9 @@ export class Sender {
       return true;
     }
 
+    // The usable window is negative when the peer has moved its right edge left (M34): nothing new goes past it (S15).
+    let length = Math.min(unsent, window, MAX_SUPER_SEGMENT);
+    const wholeTail = length === unsent;
     const partial = length % mss;
     if (length < 0) length = 0;
     if (wholeTail && partial > 0 && !this.#mayPartial(finDue)) length -= partial;
@@ -980,9 +981,6 @@ export class Sender {
     return true;
   }
 
-  // RFC 9293 §3.7.4 (S7, M17), Nagle as Minshall modified it: hold a partial segment back while another partial one is unacknowledged.
-  #mayPartial(finDue: boolean): boolean {
-    if (finDue || this.#overrideDue) return true;
   /** Size of an MTU probe that may go now, 0 for none: enough must follow it to tell its loss by SACKs (RFC 4821 §7.4). */
   #mtuProbeSize(unsent: number, window: number, now: number): number {
     const { recovery, flight, congestion, mss } = this;
@@ -992,6 +990,9 @@ export class Sender {
     return size > 0 && Math.min(unsent, window, congestion.cwnd) >= enough ? size : 0;
   }
 
+  // RFC 9293 §3.7.4 (S7, M17), Nagle as Minshall modified it: hold a partial segment back while another partial one is unacknowledged.
+  #mayPartial(finDue: boolean): boolean {
+    if (finDue || this.#overrideDue) return true;
     if (this.#corked) return false;
     return this.noDelay || !seqGt(this.#sndSml, this.sndUna);
   }
@@ -1106,6 +1107,7 @@ export class Sender {
     }
     this.retransmits++;
     rtt.backoff++; // RFC 6298 §5.5
+    if (!syn) this.#suspectBlackHole();
     timers.set(RTO, now + rtt.backedOff); // RFC 6298 §5.6
     return this.retransmits === R1_RETRANSMISSIONS ? TIMEOUT_R1 : 0;
   }

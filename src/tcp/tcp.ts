@@ -24,6 +24,7 @@ import { Agreement } from './handshake.ts';
 import { IsnGenerator } from './isn.ts';
 import { ChallengeBudget, TokenBucket } from './limits.ts';
 import { TcpListener } from './listener.ts';
+import type { TcpMonitor } from './monitor.ts';
 import type { ConnectionOptions, ConnectOptions, ListenOptions, ResolvedTcpOptions, TcpOptions } from './options.ts';
 import { checkPort, resolveOptions } from './options.ts';
 import { Header, PROTOCOL_TCP, parse, resetFor, send } from './output.ts';
@@ -45,6 +46,8 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
   readonly ports: EphemeralPorts;
   readonly timeWait: TimeWaitTable;
   readonly fastOpen: FastOpen;
+  /** Told what becomes of connections. */
+  monitor: TcpMonitor | null = null;
   readonly challenges: ChallengeBudget;
   /** Scratch, for whoever builds a header right now. */
   readonly header = new Header();
