@@ -8,6 +8,8 @@ export interface RttOptions {
   initialRto: number;
   minRto: number;
   maxRto: number;
+  /** Added to every time-out but the first, beyond the back-off (FreeBSD: rexmit_slop). Default 0. */
+  slop?: number;
 }
 
 /** How long a minimum is believed, µs: as Linux's tcp_min_rtt_wlen. */
@@ -35,10 +37,12 @@ export class Rtt {
   #nextAt = 0;
   readonly #minRto: number;
   readonly #maxRto: number;
+  readonly #slop: number;
 
   constructor(options: RttOptions) {
     this.#minRto = options.minRto;
     this.#maxRto = options.maxRto;
+    this.#slop = options.slop ?? 0;
     this.rto = Math.min(options.initialRto, options.maxRto); // RFC 6298 §2.1
   }
 
@@ -48,7 +52,9 @@ export class Rtt {
 
   /** What the timer is set to now: doubled for each expiry (RFC 6298 §5.5, MUST-19), bounded (§2.5). */
   get backedOff(): number {
-    return this.backoff === 0 ? this.rto : Math.min(this.rto * 2 ** Math.min(this.backoff, 32), this.#maxRto);
+    if (this.backoff === 0) return this.rto;
+    const base = this.hasSample ? this.rto - this.#slop : this.rto;
+    return Math.min(base * 2 ** Math.min(this.backoff, 32) + this.#slop, this.#maxRto);
   }
 
   /**
@@ -83,7 +89,7 @@ export class Rtt {
     // RFC 6298 §2.3: RTO = SRTT + max(G, 4 * RTTVAR). The floor goes under the variance, as in Linux, so that the timer
     // never comes down to the RTT itself on a long steady path. RFC 6298 §2.4 asks for 1 s in all; 200 ms is what Linux
     // does, delayed ACKs stay below it, and F-RTO undoes the rare timeout that was wrong.
-    this.rto = Math.min(this.srtt + Math.max(this.#minRto, 4 * this.rttvar), this.#maxRto);
+    this.rto = Math.min(this.srtt + Math.max(this.#minRto, 4 * this.rttvar) + this.#slop, this.#maxRto);
   }
 
   /** The windowed minimum, from samples that belong to one transmission beyond doubt. */

@@ -91,6 +91,8 @@ export interface SenderOptions {
   minRto?: number;
   /** µs. Default 120 s (RFC 6298 §2.5: at least 60 s). */
   maxRto?: number;
+  /** µs beyond the back-off of every time-out but the first. Default 0, see rtt.ts. */
+  rtoSlop?: number;
   /** R2 for data, µs (M21, S11). Default 924.6 s, as Linux's 15 retransmissions. */
   userTimeout?: number;
   /** R2 for SYN, µs. Default 180 s (M22, M23). */
@@ -240,6 +242,7 @@ export class Sender {
       initialRto: o.initialRto ?? SECOND,
       minRto: o.minRto ?? 200_000,
       maxRto: o.maxRto ?? 120 * SECOND,
+      slop: o.rtoSlop ?? 0,
     });
     this.recovery = new Recovery(this.flight, this.rack, parts.stats, o.lossDetection ?? 'rack');
     this.#digest = new AckDigest(this.flight, this.rate, this.rack);
@@ -576,7 +579,7 @@ export class Sender {
     this.#usage.onSent(flight.pipe);
     this.#timers.clear(PERSIST);
     // RFC 6298 §5 wants a whole RTO for the retransmission too, or recovery would be cut short by the timer of what it repairs.
-    if (out.retransmission && out.seq === this.sndUna) this.#timers.set(RTO, now + this.rtt.backedOff);
+    if (out.retransmission && out.seq === this.sndUna) this.#timers.set(RTO, this.#nextTimeout(now));
     this.#armAfterSend(now);
   }
 
@@ -1069,6 +1072,21 @@ export class Sender {
     }
   }
 
+  /** R2 in force: that for the SYN, or for data. */
+  get #r2(): number {
+    const { flight } = this;
+    const isSyn = flight.count > 0 && (flight.flags(flight.first) & REC_SYN) !== 0;
+    return isSyn ? this.synTimeout : this.userTimeout || DEFAULT_R2;
+  }
+
+  /** When the head is due again. R2 does not wait for a retransmission beyond it (RFC 9293 §3.8.3, MUST-20). */
+  #nextTimeout(now: number): number {
+    const next = now + this.rtt.backedOff;
+    const end = this.#stalledSince + this.#r2;
+    // A window that was closed for long leaves an old mark behind: then the timer decides.
+    return end > now ? Math.min(next, end) : next;
+  }
+
   #onRto(now: number): number {
     const { flight, rtt, recovery, congestion } = this;
     const timers = this.#timers;
@@ -1078,7 +1096,7 @@ export class Sender {
     this.#tlpDue = false;
     const first = flight.first;
     const syn = (flight.flags(first) & REC_SYN) !== 0;
-    const r2 = syn ? this.synTimeout : this.userTimeout || DEFAULT_R2;
+    const r2 = this.#r2;
     if (this.sndWnd === 0 && !syn) {
       // The peer has closed its window on data in flight, or refused a probe: M37, it lives as long as it acknowledges;
       // S17, and what lies beyond its window is no reason to give up.
@@ -1108,7 +1126,7 @@ export class Sender {
     this.retransmits++;
     rtt.backoff++; // RFC 6298 §5.5
     if (!syn) this.#suspectBlackHole();
-    timers.set(RTO, now + rtt.backedOff); // RFC 6298 §5.6
+    timers.set(RTO, this.#nextTimeout(now)); // RFC 6298 §5.6
     return this.retransmits === R1_RETRANSMISSIONS ? TIMEOUT_R1 : 0;
   }
 

@@ -85,7 +85,8 @@ export interface TcpSpec {
   readonly dstPort: number;
   /** TCP flag bits, AE at 0x100. */
   readonly flags: number;
-  readonly seq: number;
+  /** null: `...(length)`, wherever it is. */
+  readonly seq: number | null;
   readonly length: number;
   readonly ack: number;
   /** -1 when the script does not say. */

@@ -105,7 +105,12 @@ const listen: Call = (kernel, args) => () => {
     fd.listener.backlog = backlog + 1;
     return 0;
   }
-  const listener = kernel.host.stack.tcp.listen({ ...fd.options, port: fd.boundPort, backlog: backlog + 1 });
+  const listener = kernel.host.stack.tcp.listen({
+    ...fd.options,
+    port: fd.boundPort,
+    backlog: backlog + 1,
+    fastOpen: fd.fastOpen,
+  });
   if (typeof listener === 'number') return listener;
   fd.listener = listener;
   fd.boundPort = listener.port;

@@ -169,7 +169,7 @@ export function buildTcp(spec: TcpSpec, flow: Flow, ends: Ends): Uint8Array {
   const dstPort = spec.dstPort || flow.localPort;
   const ack = (spec.flags & tcp.ACK) === 0 ? 0 : flow.liveSeq(spec.ack);
   const window = spec.window < 0 ? DEFAULT_WINDOW : spec.window;
-  tcp.set(dv, off, srcPort, dstPort, spec.seq | 0, ack, header, spec.flags, window);
+  tcp.set(dv, off, srcPort, dstPort, (spec.seq ?? 0) | 0, ack, header, spec.flags, window);
   if (spec.urgent > 0) tcp.setUrgentPointer(dv, off, spec.urgent);
   frame.set(options, off + tcp.MIN_HEADER);
   const length = header + spec.length;

@@ -59,7 +59,7 @@ function repeatsFin(spec: TcpSpec, live: LiveTcp, flow: Flow): boolean {
     spec.length === 0 &&
     live.length === 0 &&
     live.flags === ACK &&
-    flow.scriptSeq(live.seq) === (spec.seq + 1) >>> 0 &&
+    flow.scriptSeq(live.seq) === ((spec.seq ?? -1) + 1) >>> 0 &&
     live.ack >>> 0 === spec.ack
   );
 }
@@ -69,9 +69,9 @@ function compareTcp(spec: TcpSpec, live: LiveTcp, flow: Flow, options: MatchOpti
     return compareOptions(spec.options, live.options, flow, options);
   const flags = compareFlags(spec, live);
   if (flags !== null) return flags;
-  if (flow.expectsIsn && (live.flags & SYN) !== 0) flow.begin(live.seq, spec.seq);
+  if (flow.expectsIsn && (live.flags & SYN) !== 0) flow.begin(live.seq, spec.seq ?? 0);
   const seq = flow.scriptSeq(live.seq);
-  if (seq !== spec.seq >>> 0) return `expected sequence number ${spec.seq}, got ${seq}`;
+  if (spec.seq !== null && seq !== spec.seq >>> 0) return `expected sequence number ${spec.seq}, got ${seq}`;
   if (live.length !== spec.length) return `expected ${spec.length} bytes of payload, got ${live.length}`;
   if ((spec.flags & ACK) !== 0 && live.ack >>> 0 !== spec.ack >>> 0)
     return `expected ack ${spec.ack}, got ${live.ack >>> 0}`;

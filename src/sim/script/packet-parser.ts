@@ -106,12 +106,17 @@ function sequence(s: Scanner): { seq: number; length: number } {
   const seq = s.integer('a sequence number');
   s.expect(':', 'after the first sequence number');
   const end = s.integer('the sequence number of the end');
-  s.expect('(', 'in front of the payload length');
-  const length = s.integer('the payload length');
-  s.expect(')', 'after the payload length');
+  const length = payloadLength(s);
   if ((seq + length) % 0x100000000 !== end % 0x100000000)
     s.fail(`${seq}:${end}(${length}): the numbers do not add up; ${seq} + ${length} is ${seq + length}`);
   return { seq, length };
+}
+
+function payloadLength(s: Scanner): number {
+  s.expect('(', 'in front of the payload length');
+  const length = s.integer('the payload length');
+  s.expect(')', 'after the payload length');
+  return length;
 }
 
 function tcp(s: Scanner, ip: IpSpec): TcpSpec {
@@ -126,7 +131,7 @@ function tcp(s: Scanner, ip: IpSpec): TcpSpec {
     else if (Object.hasOwn(FLAG_BITS, letter)) flags |= FLAG_BITS[letter];
     else s.fail(`'${letter}' is no TCP flag`);
   }
-  const { seq, length } = sequence(s);
+  const { seq, length } = s.accept('...') ? { seq: null, length: payloadLength(s) } : sequence(s);
   const ack = s.take(/ack\b/y) === null ? 0 : s.integer('an acknowledgment number');
   const window = s.take(/win\b/y) === null ? -1 : s.integer('a window');
   const urgent = s.take(/urg\b/y) === null ? 0 : s.integer('an urgent pointer');

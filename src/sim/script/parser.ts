@@ -9,12 +9,33 @@ const NUMBER = /(?:\d+(?:\.(?!\.)\d*)?|\.\d+)/y;
 
 /** @throws ScriptError for what is not a script, Unsupported for what we do not do */
 export function parseScript(text: string): Script {
-  const s = new Scanner(text);
+  const s = new Scanner(preprocess(text));
   const options = new Map<string, string>();
   while (!s.isAtEnd && s.peek(/--?[A-Za-z]/y)) headerOption(s, options);
   const events: Event[] = [];
   while (!s.isAtEnd) events.push(event(s));
   return { options, events };
+}
+
+/** Names a script may ask for with `#ifdef`: FreeBSD's own ways in FreeBSD's scripts. */
+const DEFINED = new Set(['FreeBSD', '__FreeBSD__']);
+
+/** Blank out what `#ifdef`, `#ifndef`, `#else` and `#endif` exclude; lines keep their numbers. */
+function preprocess(text: string): string {
+  if (!/^#\s*ifn?def\b/m.test(text)) return text;
+  const open: boolean[] = [];
+  return text
+    .split('\n')
+    .map((line) => {
+      const directive = /^#\s*(ifdef|ifndef|else|endif)\b\s*(\w*)/.exec(line);
+      if (directive === null) return open.every(Boolean) ? line : '';
+      const [, word, name] = directive;
+      if (word === 'endif') open.pop();
+      else if (word === 'else') open.push(!(open.pop() ?? true));
+      else open.push(DEFINED.has(name) === (word === 'ifdef'));
+      return '';
+    })
+    .join('\n');
 }
 
 /** `--name=value`, `--name value`, `--name`, `-D NAME=value`. */

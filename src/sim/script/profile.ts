@@ -24,6 +24,7 @@ export class Profile {
     // Linux as packetdrill finds it: pfifo, so no pacing; tcp_rmem and tcp_wmem as after boot.
     this.tcp = {
       pacing: 'off',
+      mtuProbing: false, // tcp_mtu_probing
       recvBufferMax: 6_291_456,
       sendBufferMax: 4_194_304,
       synTimeout: synTimeout(6),
@@ -46,8 +47,8 @@ export class Profile {
     this.tcp.recvBufferMax = 2_097_152; // kern.ipc.maxsockbuf: a window scale of 6
     this.tcp.synTimeout = 75 * SECOND; // net.inet.tcp.keepinit
     this.tcp.synAckRetries = 3;
-    // FreeBSD has 30 ms and 200 ms of slop on top of the smoothed RTT.
-    this.tcp.minRto = 230 * MILLISECOND;
+    this.tcp.minRto = 30 * MILLISECOND;
+    this.tcp.rtoSlop = 200 * MILLISECOND;
     this.tcp.answerInterval = 0; // it counts challenge ACKs per second instead of spacing them
   }
 
@@ -57,6 +58,7 @@ export class Profile {
     this.sendSpace = 256 * 1024;
     this.tcp.synTimeout = synTimeout(5);
     this.tcp.idleRestart = false; // tcp_slow_start_after_idle = 0
+    this.tcp.ecn = 'off'; // tcp_ecn = 0
   }
 
   set(name: string, value: string): void {
@@ -97,7 +99,9 @@ const seconds =
   };
 
 const millis =
-  (name: 'synTimeout' | 'initialRto' | 'minRto' | 'finWait2' | 'keepAliveIdle' | 'keepAliveInterval'): Setting =>
+  (
+    name: 'synTimeout' | 'initialRto' | 'minRto' | 'rtoSlop' | 'finWait2' | 'keepAliveIdle' | 'keepAliveInterval',
+  ): Setting =>
   (profile, value) => {
     profile.tcp[name] = Number(value) * MILLISECOND;
   };
@@ -107,6 +111,14 @@ const CONGESTION: Record<string, string> = { cubic: 'cubic', reno: 'reno', newre
 const congestion: Setting = (profile, value) => {
   if (!Object.hasOwn(CONGESTION, value)) return false;
   profile.tcp.congestion = CONGESTION[value];
+  return true;
+};
+
+/** 0, 1 and 2 mean the same on both; what is above is AccECN. */
+const ecn: Setting = (profile, value) => {
+  const mode = { '0': 'off', '1': 'on', '2': 'passive' }[value];
+  if (mode === undefined) return false;
+  profile.tcp.ecn = mode as 'off' | 'on' | 'passive';
   return true;
 };
 
@@ -121,7 +133,7 @@ const LINUX: Readonly<Record<string, Setting>> = {
   'net.ipv4.tcp_window_scaling': (p, v) => {
     p.tcp.windowScaling = v !== '0';
   },
-  'net.ipv4.tcp_ecn': only('0', '2'),
+  'net.ipv4.tcp_ecn': ecn,
   'net.ipv4.tcp_reordering': only('3'),
   'net.ipv4.tcp_congestion_control': congestion,
   'net.ipv4.tcp_rmem': (p, v) => {
@@ -172,7 +184,9 @@ const LINUX: Readonly<Record<string, Setting>> = {
     p.tcp.minRto = Number(v);
   },
   'net.ipv4.tcp_abort_on_overflow': only('0'),
-  'net.ipv4.tcp_mtu_probing': only('0'),
+  'net.ipv4.tcp_mtu_probing': (p, v) => {
+    p.tcp.mtuProbing = v !== '0';
+  },
   'net.ipv4.tcp_thin_linear_timeouts': only('0'),
   'net.ipv4.tcp_invalid_ratelimit': (p, v) => {
     p.tcp.answerInterval = Number(v) * MILLISECOND;
@@ -192,8 +206,10 @@ const FREEBSD: Readonly<Record<string, Setting>> = {
   'net.inet.tcp.sack.enable': (p, v) => {
     p.tcp.sack = v !== '0';
   },
-  'net.inet.tcp.ecn.enable': only('0', '2'),
+  'net.inet.tcp.ecn.enable': ecn,
   'net.inet.tcp.rexmit_initial': millis('initialRto'),
+  'net.inet.tcp.rexmit_min': millis('minRto'),
+  'net.inet.tcp.rexmit_slop': millis('rtoSlop'),
   'net.inet.tcp.rexmit_drop_options': only('0'),
   'net.inet.tcp.recvspace': (p, v) => {
     p.receiveSpace = Number(v);
@@ -241,7 +257,7 @@ const IRRELEVANT = new RegExp(
     'net\\.ipv4\\.tcp_(?:fack|fastopen|fastopen_key|fastopen_blackhole_timeout_sec|tso_win_divisor|min_tso_segs|tso_rtt_log|pacing_ss_ratio|pacing_ca_ratio|no_metrics_save|moderate_rcvbuf|retries1|max_syn_backlog|autocorking|limit_output_bytes|min_rtt_wlen|base_mss|comp_sack_.*|adv_win_scale|app_win|early_demux|max_tw_buckets|tw_reuse|tw_reuse_delay|rfc1337|mem|orphan_retries|max_orphans|max_reordering|workaround_signed_windows|reflect_tos|stdurg|probe_interval|probe_threshold|low_latency|plb_.*|syn_linear_timeouts|migrate_req|backlog_ack_defer|available_.*|allowed_.*)',
     'net\\.ipv4\\.(?:conf|route|neigh|ip_local_port_range|ip_forward|icmp_.*|xfrm.*|ip_no_pmtu_disc).*',
     'net\\.(?:core|ipv6|netfilter|mptcp|unix)\\..*',
-    'net\\.inet\\.tcp\\.(?:hostcache\\..*|rexmit_slop|rexmit_min|delacktime|mssdflt|minmss|v6mssdflt|nolocaltimewait|fast_finwait2_recycle|tso|do_tcpdrain|syncookies|syncache\\..*|rfc3042|rfc3390|rfc3465|abc_l_var|do_prr|do_prr_conservative|do_lrd|rfc6675_pipe|fastopen\\..*|log_.*|lro\\..*|reass\\..*|sendbuf_.*|recvbuf_.*|isn_reseed_interval|soreceive_stream|sack\\..*|ecn\\.maxretries|ecn\\.generalized|maxtcptw|drop|pcbcount|per_cpu_timers|timer_race|udp_tunneling.*|ack_war_.*|newcwv|pmtud_blackhole_.*|cc\\..*|experimental\\..*|rack\\..*|bb\\..*|hpts\\..*|persmax|persmin|persist.*|maxpersistidle|map_limit|split_limit|retries|ts_offset_per_conn|require_unique_port|bind_all_fibs|delack.*|slowstart_flightsize|local_slowstart_flightsize|initcwnd.*|inflight.*)',
+    'net\\.inet\\.tcp\\.(?:hostcache\\..*|delacktime|mssdflt|minmss|v6mssdflt|nolocaltimewait|fast_finwait2_recycle|tso|do_tcpdrain|syncookies|syncache\\..*|rfc3042|rfc3390|rfc3465|abc_l_var|do_prr|do_prr_conservative|do_lrd|rfc6675_pipe|fastopen\\..*|log_.*|lro\\..*|reass\\..*|sendbuf_.*|recvbuf_.*|isn_reseed_interval|soreceive_stream|sack\\..*|ecn\\.maxretries|ecn\\.generalized|maxtcptw|drop|pcbcount|per_cpu_timers|timer_race|udp_tunneling.*|ack_war_.*|newcwv|pmtud_blackhole_.*|cc\\..*|experimental\\..*|rack\\..*|bb\\..*|hpts\\..*|persmax|persmin|persist.*|maxpersistidle|map_limit|split_limit|retries|ts_offset_per_conn|require_unique_port|bind_all_fibs|delack.*|slowstart_flightsize|local_slowstart_flightsize|initcwnd.*|inflight.*)',
     'net\\.inet\\.(?:icmp|udp|ip|raw)\\..*',
     'net\\.inet6\\..*',
     'kern\\..*',

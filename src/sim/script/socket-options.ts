@@ -116,6 +116,10 @@ function setNumber(fd: TcpFd, name: string, value: number, host: Host, profile: 
       if (value < 48 || value > 32_767) return EINVAL;
       options.maxSegment = value;
       return 0;
+    case 'TCP_FASTOPEN':
+      fd.fastOpen = value;
+      profile.doubt('TCP Fast Open cookies: a host makes its own');
+      return 0;
     case 'TCP_USER_TIMEOUT':
       options.userTimeout = value * MILLISECOND;
       if (connection !== null) connection.userTimeout = value * MILLISECOND;

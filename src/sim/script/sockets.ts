@@ -40,6 +40,8 @@ export class TcpFd {
   /** SO_LINGER with a time of 0: close resets. */
   resetOnClose = false;
   cork = false;
+  /** TCP_FASTOPEN: how many connections may be open before their handshake is done. */
+  fastOpen = 0;
   readShut = false;
   #errorTaken = false;
   /** EV_* since epoll last looked, for EPOLLET. */
@@ -85,6 +87,8 @@ export class TcpFd {
     if (connection === null) return ENOTCONN;
     const blocks = !this.nonblocking && (flags & SOCKET.MSG_DONTWAIT) === 0;
     const { readable } = connection;
+    // What came with a SYN is the user's once the connection is open (RFC 9293 §3.10.7.3).
+    if (connection.connecting) return blocks ? BLOCKED : EAGAIN;
     if (readable > 0) {
       if ((flags & SOCKET.MSG_WAITALL) !== 0 && blocks && readable < target.length && !connection.endReceived)
         return BLOCKED;
@@ -98,7 +102,6 @@ export class TcpFd {
     if (connection.endReceived || this.readShut || connection.error < 0) return 0;
     if (connection.state === states.CLOSED || connection.state === states.TIME_WAIT) return 0;
     if (target.length === 0) return 0;
-    if (connection.connecting && this.nonblocking) return EAGAIN;
     return blocks ? BLOCKED : EAGAIN;
   }
 
