@@ -87,6 +87,8 @@ export class Stats {
   tcpDelayedAcks = 0;
   tcpKeepAlive = 0;
   tcpZeroWindowProbes = 0;
+  tcpMtupSuccess = 0;
+  tcpMtupFail = 0;
   tcpFastOpenActive = 0;
   tcpFastOpenActiveFail = 0;
   tcpFastOpenPassive = 0;
