@@ -39,7 +39,8 @@ import { ACK, FIN, PSH, RST, SYN } from './segment.ts';
 import { ACK_DRAINED, ACK_NEW, ACK_WRITABLE, Sender, TIMEOUT_R1, TIMEOUT_R2, TIMEOUT_WRITABLE } from './sender.ts';
 import * as states from './states.ts';
 import type { Tcp } from './tcp.ts';
-import type { Remains } from './time-wait.ts';
+import type { Remains, TimeWaitEntry } from './time-wait.ts';
+import { isnAfter } from './time-wait.ts';
 import type { TimerOwner } from './timers.ts';
 import { DELACK, FINWAIT2, KEEPALIVE, Timers } from './timers.ts';
 
@@ -140,12 +141,13 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   // ── Opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Active OPEN: RFC 9293 §3.10.1. */
-  open(now: number, fast = false): void {
+  open(now: number, fast = false, previous: TimeWaitEntry | null = null): void {
     this.transition(states.ACTIVE_OPEN);
     this.lastReceivedAt = now;
     this.sender.timestamps = this.timestamps;
     this.#applyMss();
-    this.sender.start(this.#tcp.isn.isn(this.local, this.localPort, this.remote, this.remotePort, now));
+    const isn = this.#tcp.isn.isn(this.local, this.localPort, this.remote, this.remotePort, now);
+    this.sender.start(previous === null ? isn : isnAfter(isn, previous));
     if (fast) this.#prepareFastOpen(now);
     this.#tcp.markDirty(this);
   }

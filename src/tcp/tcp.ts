@@ -3,6 +3,7 @@
 // Invariant: a connection that may have something to send is in the dirty list until the next `flush`.
 
 import { EADDRINUSE, EADDRNOTAVAIL, EINVAL } from '../errno.ts';
+import { Worklist } from '../mem/worklist.ts';
 import type { IcmpError } from '../net/icmp-error.ts';
 import type { Packet } from '../net/packet.ts';
 import { UNICAST } from '../net/packet.ts';
@@ -32,8 +33,8 @@ import { EphemeralPorts } from './ports.ts';
 import { ACK, RST, Segment, SYN } from './segment.ts';
 import type { SenderOptions } from './sender.ts';
 import { Embryo } from './syn-queue.ts';
-import type { TimeWaitEntry, TimeWaitHost } from './time-wait.ts';
-import { isnAfter, TimeWaitTable } from './time-wait.ts';
+import type { TimeWaitHost } from './time-wait.ts';
+import { isnAfter, TimeWaitEntry, TimeWaitTable } from './time-wait.ts';
 
 /** A ring nobody has used for this long is given back. */
 const SWEEP_INTERVAL = SECOND;
@@ -54,8 +55,8 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
   readonly agreement = new Agreement();
   readonly #resets: TokenBucket;
   readonly #segment = new Segment();
-  #dirty: TcpConnection[] = [];
-  #spare: TcpConnection[] = [];
+  #dirty = new Worklist<TcpConnection>();
+  #spare = new Worklist<TcpConnection>();
   #idle: TcpConnection[] = [];
 
   /** @throws RangeError when an option is out of range */
@@ -135,16 +136,42 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
     const { local } = path;
     const isFree = (port: number): boolean =>
       this.demux.find(local, port, target, remotePort) === null && this.demux.canListen(local, port);
-    const wanted = options.localPort ?? 0;
-    const localPort = wanted !== 0 ? wanted : this.ports.choose(local, target, remotePort, isFree);
+    // Only when nothing else is left: a port whose last connection to there is in TIME-WAIT (RFC 6191 §2).
+    const isReusable = (port: number): boolean =>
+      this.#reusable(local, port, target, remotePort, options) !== null && this.demux.canListen(local, port);
+    let localPort = options.localPort ?? 0;
+    if (localPort === 0) localPort = this.ports.choose(local, target, remotePort, isFree);
+    if (localPort === 0) localPort = this.ports.choose(local, target, remotePort, isReusable);
     if (localPort === 0) return EADDRNOTAVAIL;
+    const old = this.#reusable(local, localPort, target, remotePort, options);
+    if (old !== null) {
+      this.timeWait.remove(old);
+      this.stats.tcpTimeWaitReused++;
+    }
     if (this.demux.find(local, localPort, target, remotePort) !== null) return EADDRINUSE;
     const connection = new TcpConnection(this, path, localPort, remotePort, options);
     this.demux.flows.add(connection);
     this.stats.tcpActiveOpens++;
-    connection.open(this.world.now, options.fastOpen === true);
+    connection.open(this.world.now, options.fastOpen === true, old);
     this.touch();
     return connection;
+  }
+
+  /**
+   * The TIME-WAIT of this four-tuple, when a new connection may take its place: RFC 6191 §2, RFC 7323 §5.8. Our timestamps of the new one are
+   * beyond any of the old one's, by which its stray segments are told apart; 1 s covers a peer whose clock of us is coarse, as in Linux.
+   */
+  #reusable(
+    local: Address,
+    port: number,
+    remote: Address,
+    remotePort: number,
+    options: ConnectionOptions,
+  ): TimeWaitEntry | null {
+    const entry = this.demux.find(local, port, remote, remotePort);
+    if (!(entry instanceof TimeWaitEntry) || !entry.usesTimestamps) return null;
+    if (!(options.timestamps ?? this.options.timestamps)) return null;
+    return this.world.now - (entry.deadline - this.options.timeWait) > SECOND ? entry : null;
   }
 
   // ── Input ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -238,14 +265,16 @@ export class Tcp extends Timer implements Transport, TimeWaitHost {
   flush(): void {
     // Flushing makes nothing dirty, so one pass is all.
     const batch = this.#dirty;
-    if (batch.length === 0) return;
+    if (batch.count === 0) return;
     this.#dirty = this.#spare;
     const { now } = this.world;
-    for (const connection of batch) {
+    for (let i = 0; i < batch.count; i++) {
+      const connection = batch.take(i);
+      if (connection === null) continue;
       connection.dirty = false;
       connection.flush(now);
     }
-    batch.length = 0;
+    batch.clear();
     this.#spare = batch;
   }
 
