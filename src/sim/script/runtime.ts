@@ -96,7 +96,13 @@ function verdict(
   if (error === null) return { outcome: 'passed', reason: '', details: '', ...base };
   if (error instanceof Unsupported) return { outcome: 'unsupported', reason: error.message, details: '', ...base };
   const isExpected = error instanceof Mismatch || error instanceof ScriptError || error instanceof AssertionFailed;
-  if (!isExpected) throw error;
+  if (!isExpected) {
+    // A setting the stack refuses, or a fault of its own: of this script, not of the run of all.
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof RangeError) return { outcome: 'unsupported', reason: message, details: '', ...base };
+    const stack = error instanceof Error ? (error.stack ?? '') : '';
+    return { outcome: 'failed', reason: `internal error: ${message}`, details: stack.replace(/^/gm, '  '), ...base };
+  }
   if (doubts.length > 0 && !(error instanceof ScriptError))
     return { outcome: 'unsupported', reason: `${doubts.join(', ')} (then: ${error.message})`, details: '', ...base };
   const details = error instanceof Mismatch ? error.details : '';

@@ -132,6 +132,14 @@ describe('timestamps', () => {
   });
 });
 
+describe('a setting the stack refuses', () => {
+  it('is unsupported, with its reason', () => {
+    const report = runScript(`\`sysctl -q net.ipv4.tcp_rmem="100 100 100"\`${SERVER}`);
+    expect(report.outcome).toBe('unsupported');
+    expect(report.reason).toContain('recvBufferMax');
+  });
+});
+
 describe('what is not there', () => {
   it.each([
     ['--ip_version=ipv6\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3', 'IPv6 (--ip_version=ipv6)'],
