@@ -43,8 +43,9 @@ export type { InterfaceOptions, RouteOptions, StackOptions } from './node/option
 export type { Ping, PingItem, PingOptions, PingReply, PingSummary } from './node/ping.ts';
 export type { Server } from './node/server.ts';
 export type { Socket, SocketOptions } from './node/socket.ts';
-export type { ConnectTuning, ListenTuning, Tuning } from './node/tuning.ts';
 export type { Hop, Probe, Traceroute, TracerouteOptions, TracerouteResult } from './node/traceroute.ts';
+export type { ConnectTuning, ListenTuning, Tuning } from './node/tuning.ts';
+export type { ConnectOptions, SocketAddress, SocketInfo, SocketStreams } from './node/web-streams.ts';
 export type { Service } from './service/api.ts';
 export {
   isServiceName,

@@ -35,6 +35,7 @@ class FrameDuplex extends Duplex {
       if (isBinary && Buffer.isBuffer(data) && !this.readableEnded && !this.push(data)) socket.pause();
     });
     socket.on('error', (error) => this.destroy(error));
+    this.on('error', () => {}); // the link tells of it; when there is none, because its options were wrong, nobody waits for it
     socket.on('close', (code, reason) => this.#onClose(code, String(reason)));
   }
 

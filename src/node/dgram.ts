@@ -48,7 +48,7 @@ export interface RemoteInfo {
 }
 
 export type SendCallback = (error: Error | null, bytes: number) => void;
-type MessageListener = (message: Buffer, rinfo: RemoteInfo) => void;
+type MessageListener = (message: Buffer<ArrayBuffer>, rinfo: RemoteInfo) => void;
 type Part = string | NodeJS.ArrayBufferView;
 
 const kState = Symbol('state');
@@ -535,7 +535,12 @@ function closeOnAbort(socket: DgramSocket, signal: AbortSignal, isOpen: () => bo
   socket.once('close', () => signal.removeEventListener('abort', abort));
 }
 
-type DgramConstructor = Callable<[type: SocketType | SocketOptions, listener?: MessageListener], DgramSocket>;
+type DgramConstructor = Callable<[type: SocketType | SocketOptions, listener?: MessageListener], DgramSocket> &
+  Omit<typeof DgramSocket, 'prototype'> &
+  // What Node's types say of the constructor, which nobody is meant to call.
+  (new (options?: {
+    captureRejections?: boolean;
+  }) => DgramSocket);
 
 export interface Dgram {
   Socket: DgramConstructor;
@@ -545,6 +550,11 @@ export interface Dgram {
 /** Make the module for `context`. */
 export function createDgram(context: NetContext): Dgram {
   const own = { [kContext]: { value: context } };
-  const Socket = callable(DgramSocket, 'Socket', (target, args) => DgramSocket.prepare(target, ...args), own);
+  const Socket = callable(
+    DgramSocket,
+    'Socket',
+    (target, args) => DgramSocket.prepare(target, ...args),
+    own,
+  ) as unknown as DgramConstructor;
   return { Socket, createSocket: (type, listener) => new Socket(type, listener) };
 }

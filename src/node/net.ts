@@ -14,11 +14,12 @@ import { Socket } from './socket.ts';
 import type { ConnectTuning } from './tuning.ts';
 import { validateBoolean, validateInt32 } from './validate.ts';
 
-type SocketConstructor = Callable<[options?: SocketOptions | number], Socket>;
+type SocketConstructor = Callable<[options?: SocketOptions | number], Socket> & Omit<typeof Socket, 'prototype'>;
 type ServerConstructor = Callable<
   [options?: ServerOptions | ConnectionListener | null, connectionListener?: ConnectionListener],
   Server
->;
+> &
+  Omit<typeof Server, 'prototype'>;
 
 export interface Connect {
   (options: NetConnectOpts & SocketOptions & ConnectTuning, connectionListener?: () => void): Socket;
@@ -48,8 +49,18 @@ export interface Net {
 /** Make the module for `context`, and give the context its classes. */
 export function createNet(context: NetContext): Net {
   const own = { [kContext]: { value: context } };
-  const StackSocket = callable(Socket, 'Socket', (target, args) => Socket.prepare(target, ...args), own);
-  const StackServer = callable(Server, 'Server', (target, args) => Server.prepare(target, ...args), own);
+  const StackSocket = callable(
+    Socket,
+    'Socket',
+    (target, args) => Socket.prepare(target, ...args),
+    own,
+  ) as SocketConstructor;
+  const StackServer = callable(
+    Server,
+    'Server',
+    (target, args) => Server.prepare(target, ...args),
+    own,
+  ) as ServerConstructor;
   context.Socket = StackSocket;
   context.Server = StackServer;
 

@@ -36,6 +36,8 @@ import { Socket } from './socket.ts';
 import type { TracerouteOptions } from './traceroute.ts';
 import { Traceroute } from './traceroute.ts';
 import { validateFunction, validateInteger, validateString } from './validate.ts';
+import type { ConnectOptions, SocketAddress, SocketStreams } from './web-streams.ts';
+import { connectStreams } from './web-streams.ts';
 
 /** Sees one frame; its bytes are valid until it returns. */
 export type CaptureSink = (frame: CapturedFrame) => void;
@@ -203,6 +205,11 @@ export class NodeStack extends EventEmitter<NodeStackEvents> {
         else resolve(address);
       });
     });
+  }
+
+  /** A connection to "host:port" as Web Streams: { readable, writable, opened, closed, close() }. */
+  connect(address: string | SocketAddress, options: ConnectOptions = {}): SocketStreams {
+    return connectStreams(this.net, address, options);
   }
 
   /** Show every frame of every interface to `sink`, both ways. Returns the function that ends it. */

@@ -1,6 +1,6 @@
 // net.Server on the stack: a listener of the core in the shape of Node's own server.
 
-import { EventEmitter } from 'node:events';
+import { EventEmitter, on } from 'node:events';
 import type { ListenOptions, ServerOpts } from 'node:net';
 import { getDefaultHighWaterMark } from 'node:stream';
 import { promisify } from 'node:util';
@@ -39,7 +39,9 @@ export class Server extends EventEmitter implements Closable {
   declare keepAliveInitialDelay: number;
   declare highWaterMark: number;
   declare _tuning: ListenTuning;
-  declare maxConnections?: number;
+  declare maxConnections: number;
+  /** Only in Node's types: Node itself has removed it. */
+  declare readonly connections: number;
   declare _connections: number;
   declare _handle: ListenHandle | null;
   declare _unref: boolean;
@@ -224,6 +226,24 @@ export class Server extends EventEmitter implements Closable {
   _emitCloseIfDrained(): void {
     if (this._handle !== null || this._connections > 0) return;
     process.nextTick(() => this.emit('close'));
+  }
+
+  /** `for await (const socket of server)`: connections from now on, until the server is closed. Leaving the loop does not close it. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Socket> {
+    const events = on(this, 'connection', { close: ['close'] });
+    return {
+      async next() {
+        const { done, value } = await events.next();
+        return done ? { done, value: undefined } : { done: false, value: (value as [Socket])[0] };
+      },
+      async return() {
+        await events.return?.();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -90,7 +90,8 @@ export class Socket extends Duplex implements StreamOwner, Closable {
   declare connecting: boolean;
   declare server: Server | null;
   declare timeout?: number;
-  declare autoSelectFamilyAttemptedAddresses?: string[];
+  /** Undefined until several have been tried, whatever Node's types say. */
+  declare autoSelectFamilyAttemptedAddresses: string[];
   declare _handle: TcpHandle | null;
   declare _hadError: boolean;
   declare _parent: Socket | null;
@@ -533,8 +534,9 @@ export class Socket extends Duplex implements StreamOwner, Closable {
     return this.writable ? 'writeOnly' : 'closed';
   }
 
-  get bufferSize(): number | undefined {
-    return this._handle === null ? undefined : this.writableLength;
+  get bufferSize(): number {
+    // Node's types do not know that there may be none.
+    return this._handle === null ? (undefined as unknown as number) : this.writableLength;
   }
 
   get bytesRead(): number {
