@@ -3,6 +3,8 @@
 // The core never calls into user code while it is working. A socket posts event bits; when the batch is over and everything has been
 // sent, the driver drains the queue and each owner hears once what happened, so nothing re-enters the core.
 
+import { Worklist } from './mem/worklist.ts';
+
 export const EV_CONNECTED = 1; // connect() completed
 export const EV_READABLE = 2; // data (or a datagram, or a connection to accept) waits
 export const EV_WRITABLE = 4; // room in the send buffer after it was full
@@ -25,11 +27,11 @@ export abstract class Socket {
 
 /** The sockets that have something to tell their owners. */
 export class EventQueue {
-  #queue: Socket[] = [];
-  #spare: Socket[] = [];
+  #queue = new Worklist<Socket>();
+  #spare = new Worklist<Socket>();
 
   get isEmpty(): boolean {
-    return this.#queue.length === 0;
+    return this.#queue.count === 0;
   }
 
   post(socket: Socket, events: number): void {
@@ -46,16 +48,33 @@ export class EventQueue {
     this.#queue = this.#spare;
     let done = 0;
     try {
-      while (done < batch.length) {
-        const socket = batch[done++];
+      while (done < batch.count) {
+        const socket = batch.take(done++);
+        if (socket === null) continue;
         const events = socket.pendingEvents;
         socket.pendingEvents = 0;
         if (events !== 0) socket.owner?.onEvents(events);
       }
     } finally {
-      if (done < batch.length) this.#queue = [...batch.slice(done), ...this.#queue];
-      batch.length = 0;
+      if (done < batch.count) this.#putBack(batch, done);
+      batch.clear();
       this.#spare = batch;
     }
+  }
+
+  /** What is left of `batch` from `first` on, in front of what was posted meanwhile. */
+  #putBack(batch: Worklist<Socket>, first: number): void {
+    const later = this.#queue;
+    const queue = new Worklist<Socket>();
+    for (const [list, from] of [
+      [batch, first],
+      [later, 0],
+    ] as const) {
+      for (let i = from; i < list.count; i++) {
+        const socket = list.take(i);
+        if (socket !== null) queue.push(socket);
+      }
+    }
+    this.#queue = queue;
   }
 }
