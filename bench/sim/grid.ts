@@ -62,7 +62,7 @@ for (const congestion of CONTROLS) {
   }
 }
 
-if (isQuiet) console.log(JSON.stringify(found, null, 1));
+if (isQuiet) console.log(JSON.stringify(found, null, 2));
 print(`${changed} of the figures differ from the golden copy`);
 if (args.includes('--update')) {
   // Read again: another congestion control may have been measured meanwhile.
@@ -72,6 +72,6 @@ if (args.includes('--update')) {
     short: { ...latest?.short, ...found.short },
     fairness: { ...latest?.fairness, ...found.fairness },
   };
-  writeFileSync(FILE, `${JSON.stringify(merged, null, 1)}\n`);
+  writeFileSync(FILE, `${JSON.stringify(merged, null, 2)}\n`);
   print('the golden copy is updated');
 }
