@@ -136,7 +136,7 @@ export class Recovery {
     const isNew = this.state < CA_RECOVERY;
     const reneged = sack && this.#isReneging();
     const reduce = this.state <= CA_DISORDER || seqGeq(una, this.highSeq) || (this.state === CA_LOSS && !again);
-    if (reduce) this.undo.begin(una);
+    if (reduce) this.undo.begin(una, this.#flight.retrans);
     if (reneged) this.#stats.tcpSackReneging++;
     flight.inferred = 0;
     this.dupAcks = 0;
@@ -207,7 +207,7 @@ export class Recovery {
     if (sack) this.#stats.tcpSackRecovery++;
     else this.#stats.tcpRenoRecovery++;
     if (reducing) return 0;
-    this.undo.begin(una);
+    this.undo.begin(una, this.#flight.retrans);
     return VERDICT_ENTER;
   }
 

@@ -556,9 +556,10 @@ export class Sender {
       }
     } else {
       const slot = this.#slot;
+      const retransmitting = flight.retrans;
       flight.markRetransmitted(slot, now);
       rate.onSend(flight, slot, pipe, sequenceLength, now);
-      this.recovery.undo.onRetransmit(sequenceLength, this.tsVal(now));
+      this.recovery.undo.onRetransmit(sequenceLength, this.tsVal(now), retransmitting);
       if (this.recovery.state === CA_LOSS) this.#stats.tcpSlowStartRetrans++;
       if (this.#tlpDue) {
         this.#tlpDue = false;

@@ -17,12 +17,15 @@ export class Undo {
   #duplicates = false;
   #stamp = 0;
 
-  /** cwnd is being reduced; SND.UNA is `una`. */
-  begin(una: Seq): void {
+  /**
+   * cwnd is being reduced; SND.UNA is `una`. What was retransmitted before (by a probe, or in a recovery that was undone) and is still on
+   * its way, `retransmitting` bytes, counts as of this recovery: its ACK proves nothing spurious, however old the timestamp it echoes.
+   */
+  begin(una: Seq, retransmitting: number): void {
     this.active = true;
     this.#marker = una;
-    this.#outstanding = 0;
-    this.#retransmitted = false;
+    this.#outstanding = retransmitting;
+    this.#retransmitted = retransmitting > 0;
     this.#duplicates = false;
   }
 
@@ -30,10 +33,11 @@ export class Undo {
     this.active = false;
   }
 
-  onRetransmit(length: number, tsVal: number): void {
-    if (!this.active) return;
+  /** @param others bytes of other retransmissions on their way */
+  onRetransmit(length: number, tsVal: number, others: number): void {
     // RFC 3522 §3.2 (1): the timestamp of the first retransmission.
-    if (!this.#retransmitted) this.#stamp = tsVal;
+    if (this.active ? !this.#retransmitted : others === 0) this.#stamp = tsVal;
+    if (!this.active) return;
     this.#retransmitted = true;
     this.#outstanding += length;
   }
