@@ -157,6 +157,11 @@ describe('the sender', () => {
     const [probe] = peer.take();
     expect(probe.data).toHaveLength(1);
     expect(probe).toMatchObject({ tos: 0, flags: 'P.' });
+    // The probe was new data without CWR: its ACK may echo still, and that is nothing new.
+    const { ssthresh } = user.connection.info();
+    peer.send({ flags: ACK | ECE, seq: 1001, ack: iss + 502 });
+    expect(user.connection.info().ssthresh).toBe(ssthresh);
+    expect(peer.take()[0]).toMatchObject({ tos: ECT0, flags: 'P.W' });
   });
 
   test('reduces cwnd once per window, and says so with CWR on the first new data (RFC 3168 §6.1.2)', () => {
