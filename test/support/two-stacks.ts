@@ -7,6 +7,7 @@
 import type { Link } from '../../src/link/link.ts';
 import type { PipeOptions } from '../../src/link/pipe.ts';
 import { pipe } from '../../src/link/pipe.ts';
+import type { Memory } from '../../src/mem/memory.ts';
 import type { AddressOptions } from '../../src/net/conflict.ts';
 import type { Nic, NicOptions } from '../../src/net/nic.ts';
 import type { StackOptions } from '../../src/stack.ts';
@@ -140,7 +141,7 @@ export interface TwoStacksOptions extends PipeOptions {
   nic?: NicOptions;
   acd?: AddressOptions['acd'];
   /** Put something between a stack and its end of the cable, e.g. loss and delay. */
-  wrap?: (link: Link, side: 'a' | 'b', clock: VirtualClock) => Link;
+  wrap?: (link: Link, side: 'a' | 'b', clock: VirtualClock, memory: Memory) => Link;
 }
 
 /** `a` is 10.9.0.1/24, `b` is 10.9.0.2/24, and neither has said a word yet. */
@@ -149,7 +150,7 @@ export function twoStacks(options: TwoStacksOptions = {}): { a: Host; b: Host; n
   const ends = pipe(options);
   const host = (i: 0 | 1): Host => {
     const stack = net.addStack((options.seed ?? 1) * 2 + i, options.stack);
-    const link = options.wrap?.(ends[i], i === 0 ? 'a' : 'b', net.clock) ?? ends[i];
+    const link = options.wrap?.(ends[i], i === 0 ? 'a' : 'b', net.clock, stack.memory) ?? ends[i];
     const nic = stack.addNic(link, { mac: 0x020000000001 + i, ...options.nic });
     const text = `10.9.0.${i + 1}`;
     nic.addAddress(parseIpv4(text) as number, 24, { acd: options.acd ?? 'off' });
