@@ -226,8 +226,9 @@ const lanes = Array.from({ length: Number(values.lanes) }, () => new Lane());
 try {
   await Promise.all(lanes.map((lane) => lane.open()));
   const cells = values['no-races'] ? [] : await races(lanes);
+  save(cells, []);
   const fair = values['no-fairness'] ? [] : await fairness(lanes);
-  save(cells, fair);
+  save([], fair);
   const lost = cells.filter((c) => c.ratio.send < 1 || c.ratio.receive < 1).length;
   const unfair = fair.filter((f) => f.jain < 0.9).length;
   console.log(`\n${cells.length} cells, behind Linux in ${lost}; ${fair.length} competitions, unfair in ${unfair}`);
