@@ -149,9 +149,9 @@ describe('the sender', () => {
 
   test('never marks a window probe, nor sets CWR on one (RFC 3168 §6.1.6)', () => {
     const { peer, user, iss } = accepted();
-    user.send(500);
-    expect(peer.one().tos).toBe(ECT0);
-    peer.send({ flags: ACK | ECE, seq: 1001, ack: iss + 501, window: 0 });
+    user.send(10 * MSS);
+    peer.take();
+    peer.send({ flags: ACK | ECE, seq: 1001, ack: iss + 1 + 10 * MSS, window: 0 });
     user.send(500);
     peer.wait(1_000_000);
     const [probe] = peer.take();
@@ -159,7 +159,7 @@ describe('the sender', () => {
     expect(probe).toMatchObject({ tos: 0, flags: 'P.' });
     // The probe was new data without CWR: its ACK may echo still, and that is nothing new.
     const { ssthresh } = user.connection.info();
-    peer.send({ flags: ACK | ECE, seq: 1001, ack: iss + 502 });
+    peer.send({ flags: ACK | ECE, seq: 1001, ack: iss + 2 + 10 * MSS });
     expect(user.connection.info().ssthresh).toBe(ssthresh);
     expect(peer.take()[0]).toMatchObject({ tos: ECT0, flags: 'P.W' });
   });

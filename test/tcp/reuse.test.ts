@@ -9,15 +9,20 @@ import { ACK, FIN, mss, RawPeer, RST, SYN, timestamps } from './raw-peer.ts';
 const PORT = 50_000;
 
 /** A connection that the stack opened from PORT and closed first: it is in TIME-WAIT. */
-function closedActively(withTimestamps = true, tcp: TcpOptions = {}) {
+function closedActively(withTimestamps = true, tcp: TcpOptions = {}, bytes = 0) {
   const peer = new RawPeer({ tcp });
   const user = peer.connect({ localPort: PORT, timestamps: withTimestamps });
   const syn = peer.one();
   const stamp = (n: number): number[] => (withTimestamps ? timestamps(n, syn.tsVal) : []);
   peer.send({ flags: SYN | ACK, seq: 9000, ack: syn.seq + 1, options: [...mss(1000), ...stamp(1)] });
+  user.send(bytes);
+  for (let end = syn.seq + 1; end < syn.seq + 1 + bytes; ) {
+    for (const seen of peer.take()) end = syn.seq + seqDiff(seen.seq, syn.seq) + seen.data.length;
+    peer.send({ flags: ACK, seq: 9001, ack: end, options: stamp(2) });
+  }
   user.connection.end();
   const fin = peer.take().at(-1);
-  peer.send({ flags: ACK | FIN, seq: 9001, ack: syn.seq + 2, options: stamp(2) });
+  peer.send({ flags: ACK | FIN, seq: 9001, ack: syn.seq + 2 + bytes, options: stamp(2) });
   peer.take();
   expect(user.state).toBe('TIME-WAIT');
   return { peer, syn, lastTsVal: fin?.tsVal ?? 0 };
@@ -37,6 +42,14 @@ describe('an active open', () => {
     expect(seqDiff(again.tsVal, lastTsVal)).toBeGreaterThan(0);
     expect(peer.stack.tcp.timeWait.size).toBe(0);
     expect(peer.stack.stats.tcpTimeWaitReused).toBe(1);
+  });
+
+  test('whose connection sent faster than the ISN clock ticks, beyond what that one sent (RFC 9293 §3.4.1, RFC 6528 §3)', () => {
+    const bytes = 600_000;
+    const { peer, syn } = closedActively(true, {}, bytes);
+    peer.wait(1_100_000);
+    reopen(peer);
+    expect(seqDiff(peer.one().seq, syn.seq + 2 + bytes)).toBeGreaterThan(65_535 - 1);
   });
 
   test('not within that second: a peer whose clock is coarse could not tell the two apart (RFC 7323 §5.8)', () => {
