@@ -3,7 +3,7 @@
 // Several addresses for one name are tried in turn, each for a moment before the next has its chance, as RFC 8305 (Happy Eyeballs)
 // has it and `autoSelectFamily` asks for.
 
-import type { LookupAddress } from 'node:dns';
+import { ADDRCONFIG, type LookupAddress } from 'node:dns';
 import type { IpcNetConnectOpts, NetConnectOpts, TcpNetConnectOpts } from 'node:net';
 import { isIP, isIPv6 } from 'node:net';
 import type { ClockTimer } from '../driver/clock.ts';
@@ -114,7 +114,9 @@ function lookupAndConnect(
   socket._host = host;
   const lookup = (options.lookup as NetContext['lookup'] | undefined) ?? context.lookup;
   const family = options.family;
-  const query = { family, hints: options.hints ?? 0 };
+  // As Node asks: unless told otherwise, for families of which there are addresses here.
+  const hints = options.hints || (family === 4 || family === 6 ? 0 : ADDRCONFIG);
+  const query = { family, hints };
   if (autoSelectFamily && family !== 4 && family !== 6 && !localAddress) {
     lookup(host, { ...query, all: true }, (error, found) => {
       const addresses = typeof found === 'string' ? [{ address: found, family: isIP(found) }] : (found ?? []);

@@ -271,7 +271,7 @@ export class DgramSocket extends EventEmitter implements Closable {
     const transmit = (failure: Error | null, ip: string | null): void => {
       if (failure !== null) {
         process.nextTick(() => {
-          if (callback) callback(failure, 0);
+          if (callback) (callback as (error: Error) => void)(failure);
           else this.emit('error', failure);
         });
         return;

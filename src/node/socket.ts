@@ -18,7 +18,13 @@ import { errnoException, invalidArgValue, socketClosed, socketClosedBeforeConnec
 import type { Server } from './server.ts';
 import type { AddressObject, StreamOwner, TcpHandle } from './tcp-handle.ts';
 import type { ConnectTuning } from './tuning.ts';
-import { validateAbortSignal, validateDuration, validateFunction, validateNumber } from './validate.ts';
+import {
+  validateAbortSignal,
+  validateDuration,
+  validateFunction,
+  validateInteger,
+  validateNumber,
+} from './validate.ts';
 
 const kTimeout = Symbol('timeout');
 const kNoDelay = Symbol('noDelay');
@@ -79,11 +85,18 @@ function checkOptions(options: SocketOptions | number | undefined): void {
   }
   if (options?.keepAliveInitialDelay !== undefined)
     validateNumber(options.keepAliveInitialDelay, 'options.keepAliveInitialDelay');
-  if (options?.signal) validateAbortSignal(options.signal, 'options.signal');
+  if (options?.signal) validateAbortSignal(options.signal, 'signal');
 }
 
-export const fileDescriptorError = (fd: unknown): Error =>
-  invalidArgValue('options.fd', fd, 'names a socket of the host; a socket of the stack has none, use node:net for it');
+/** @throws RangeError or TypeError when `fd` could not be a descriptor at all */
+export const fileDescriptorError = (fd: unknown): Error => {
+  validateInteger(fd, 'fd', 0, 2147483647);
+  return invalidArgValue(
+    'options.fd',
+    fd,
+    'names a socket of the host; a socket of the stack has none, use node:net for it',
+  );
+};
 
 export class Socket extends Duplex implements StreamOwner, Closable {
   declare readonly [kContext]: NetContext;
@@ -565,7 +578,11 @@ export class Socket extends Duplex implements StreamOwner, Closable {
 
   _getsockname(): AddressObject {
     if (this._handle === null) return {};
-    this._sockname ??= this._handle.getsockname();
+    if (this._sockname === null) {
+      const local = this._handle.getsockname();
+      if (local.port === 0) return {}; // not bound yet
+      this._sockname = local;
+    }
     return this._sockname;
   }
 

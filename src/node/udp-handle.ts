@@ -103,22 +103,22 @@ export class UdpHandle implements SocketOwner {
   }
 
   setTTL(ttl: number): number {
-    if (!this.#socket.bound) return EBADF;
     if (!(ttl >= 1 && ttl <= 255)) return EINVAL;
+    if (!this.#socket.bound) return EBADF;
     this.#socket.ttl = ttl;
     return 0;
   }
 
   setTOS(tos: number): number {
-    if (!this.#socket.bound) return EBADF;
     if (!(tos >= 0 && tos <= 255)) return EINVAL;
+    if (!this.#socket.bound) return EBADF;
     this.#socket.tos = tos;
     return 0;
   }
 
   setMulticastTTL(ttl: number): number {
-    if (!this.#socket.bound) return EBADF;
     if (!(ttl >= 0 && ttl <= 255)) return EINVAL;
+    if (!this.#socket.bound) return EBADF;
     this.#socket.multicastTtl = ttl;
     return 0;
   }
@@ -130,8 +130,9 @@ export class UdpHandle implements SocketOwner {
   }
 
   setMulticastInterface(address: string): number {
-    if (!this.#socket.bound) return EBADF;
     const nic = this.#interface(address);
+    if (nic === EINVAL) return EINVAL;
+    if (!this.#socket.bound) return EBADF;
     if (typeof nic === 'number') return nic === ENODEV ? EADDRNOTAVAIL : nic;
     this.#socket.multicastNic = nic;
     return 0;
