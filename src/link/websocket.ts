@@ -32,7 +32,7 @@ class FrameDuplex extends Duplex {
     socket.binaryType = 'nodebuffer';
     socket.on('message', (data, isBinary) => {
       // Text is not for us: v86 has none, and others send greetings.
-      if (isBinary && Buffer.isBuffer(data) && !this.readableEnded && !this.push(data)) socket.pause();
+      if (isBinary && Buffer.isBuffer(data) && !this.destroyed && !this.push(data)) socket.pause();
     });
     socket.on('error', (error) => this.destroy(error));
     this.on('error', () => {}); // the link tells of it; when there is none, because its options were wrong, nobody waits for it
@@ -61,6 +61,7 @@ class FrameDuplex extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     const socket = this.#socket;
+    socket.resume(); // or the peer's goodbye would not be read
     if (error === null && socket.readyState === WebSocket.OPEN) socket.close(NORMAL_CLOSURE);
     else socket.terminate();
     done(error);

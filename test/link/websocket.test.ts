@@ -123,6 +123,17 @@ test('a peer that goes away is an error of the link, once; one that closed itsel
   expect(theirs.send(batch())).toBe(0);
 });
 
+test('a link that is closed in the middle of traffic is gone at once, not when a timeout says so', async () => {
+  const [client, theirs] = await pair();
+  for (let i = 0; i < 3000; i++) theirs.socket.send(frame(i & 0xff, 1500));
+  for (let i = 0; i < 100 && !client.socket.isPaused; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(client.socket.isPaused).toBe(true);
+  const closed = once(client.socket, 'close');
+  client.close();
+  theirs.socket.send(frame(1));
+  await closed;
+});
+
 test('a peer that gives no sign of life is given up', async () => {
   const [listening, url] = await server({ heartbeat: 25 });
   const silent = new WebSocket(url, { autoPong: false });
