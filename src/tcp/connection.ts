@@ -68,6 +68,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
   released = false;
   maxSndWnd = 0;
   lastAnswer = -Infinity;
+  synAckDue = false;
   readonly answerInterval: number;
   /** Payload sent, all of it and what of it was sent again; and segments sent again. */
   bytesSent = 0;
@@ -247,6 +248,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     else if (this.parent !== null) this.parent.ready(this);
     else this.#post(EV_CONNECTED);
     if (this.receiver.readable > 0) this.#post(EV_READABLE);
+    this.receiver.acknowledgeLater(now);
     // CLOSE was called meanwhile: it takes effect now (RFC 9293 §3.10.4).
     if (this.sender.ended) this.transition(states.CLOSE);
   }
@@ -440,7 +442,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     header.seq = out.seq;
     if (this.state !== states.SYN_SENT) {
       header.flags = ACK;
-      header.ack = receiver.rcvNxt;
+      header.ack = out.syn ? this.#synAckNumber : receiver.rcvNxt;
     }
     if (out.syn) this.#describeSyn(now);
     else {
@@ -474,7 +476,7 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     if ((header.flags & ACK) !== 0) {
       // An answer within the delay: from now on an ACK may wait to ride along.
       if (out.length > 0 && now - receiver.lastDataAt < INTERACTIVE) receiver.interactive();
-      receiver.acknowledged();
+      receiver.acknowledged(header.ack);
     }
     return errno === 0;
   }
@@ -519,14 +521,17 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
     header.tsEcr = this.receiver.tsRecent;
   }
 
-  /** An ACK and nothing else: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>; in SYN-RECEIVED the SYN,ACK. */
+  /** An ACK and nothing else: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>; to a SYN in SYN-RECEIVED the SYN,ACK. */
   #acknowledge(now: number): void {
     const { sender, receiver } = this;
     const header = this.#tcp.header.reset(this.localPort, this.remotePort);
     header.ack = receiver.rcvNxt;
     header.flags = ACK;
-    if (this.state === states.SYN_RECEIVED) {
+    const isSynAck = this.state === states.SYN_RECEIVED && this.synAckDue;
+    this.synAckDue = false;
+    if (isSynAck) {
       header.seq = sender.iss;
+      header.ack = this.#synAckNumber;
       this.#describeSyn(now);
     } else {
       header.seq = sender.sndNxt;
@@ -536,8 +541,14 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
       // RFC 2018 §3: three blocks fit next to timestamps, four without.
       header.sackCount = receiver.sackBlocks(header.sack, sender.timestamps ? 3 : 4);
     }
-    receiver.acknowledged();
+    if (isSynAck) receiver.acknowledged(header.ack);
+    else receiver.acknowledged();
     send(this.path, header, this.stats);
+  }
+
+  /** What our SYN,ACK acknowledges: text that came in the peer's SYN only with fast open (RFC 9293 §3.10.7.3: it is queued until ESTABLISHED). */
+  get #synAckNumber(): Seq {
+    return this.#openedFast ? this.receiver.rcvNxt : seqAdd(this.receiver.irs, 1);
   }
 
   #sendReset(): void {
@@ -709,11 +720,13 @@ export class TcpConnection extends Socket implements Endpoint, Machine, TimerOwn
       this.receiver.release();
       return;
     }
-    if (this.connecting || this.receiver.readable > 0) {
+    if (this.state === states.SYN_SENT || this.receiver.readable > 0) {
       if (!this.connecting) this.stats.tcpAbortOnData++;
       this.abort();
       return;
     }
+    // RFC 9293 §3.10.4, SYN-RECEIVED: nothing has been written, so the FIN goes now; otherwise it waits for ESTABLISHED.
+    if (this.connecting && this.sender.unacknowledged === 0) this.sender.established(this.#tcp.world.now);
     this.end();
     this.receiver.release();
     if (this.state === states.FIN_WAIT_2) this.#awaitFin();

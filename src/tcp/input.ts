@@ -29,6 +29,8 @@ export interface Machine {
    * unacceptable do not answer for ever.
    */
   readonly answerInterval: number;
+  /** In SYN-RECEIVED: the ACK owed answers a SYN, so it is the SYN,ACK. */
+  synAckDue: boolean;
   /** The user has let go: text has nobody to go to. */
   readonly released: boolean;
   transition(event: number): void;
@@ -108,7 +110,8 @@ function isSynAckOfSimultaneousOpen(machine: Machine, segment: Segment): boolean
     machine.state === states.SYN_RECEIVED &&
     (segment.flags & (SYN | ACK | RST | FIN)) === (SYN | ACK) &&
     segment.seq === machine.receiver.irs &&
-    segment.ack === machine.sender.sndNxt
+    seqGt(segment.ack, machine.sender.sndUna) &&
+    seqLeq(segment.ack, machine.sender.sndNxt)
   );
 }
 
@@ -118,6 +121,8 @@ function answer(machine: Machine, segment: Segment, now: number): void {
     if (now - machine.lastAnswer < machine.answerInterval) return;
     machine.lastAnswer = now;
   }
+  // A SYN again: ours, or our SYN,ACK, has not arrived (RFC 9293 §3.5).
+  if ((segment.flags & SYN) !== 0) machine.synAckDue = true;
   machine.receiver.reject(segment);
 }
 
@@ -242,6 +247,7 @@ function synSent(machine: Machine, segment: Segment, now: number): void {
     // Simultaneous open (MUST-10): <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>. Text that came along is kept; a FIN the peer will repeat.
     machine.transition(states.RCV_SYN);
     sender.setWindow(segment);
+    machine.synAckDue = true;
     receiver.ackNow = true;
     segment.flags &= ~FIN;
     receiver.text(segment, now);

@@ -399,13 +399,18 @@ export class Receiver {
     return gain >= Math.min(this.buffer >> 1, this.advertisedMss) ? edge : this.rcvAdv;
   }
 
-  /** Everything received is acknowledged as of now. */
-  acknowledged(): void {
-    this.lastAckSent = this.rcvNxt;
+  /** Everything received up to `ack` is acknowledged as of now. */
+  acknowledged(ack = this.rcvNxt): void {
+    this.lastAckSent = ack;
     if (this.ackNow) this.ackNow = false;
     else if (this.dupAcks > 0) this.dupAcks--;
     if (this.quickAcks > 0) this.quickAcks--;
     this.#timers.clear(DELACK);
+  }
+
+  /** Established: what came in the peer's SYN, which our SYN,ACK did not cover, is acknowledged within the delay. */
+  acknowledgeLater(now: number): void {
+    if (this.rcvNxt !== this.lastAckSent && !this.ackNow) this.#timers.set(DELACK, now + DELAYED_ACK);
   }
 
   /** We answered the peer's data with data: from now on an ACK may wait to ride along (RFC 9293 §3.8.6.3). */

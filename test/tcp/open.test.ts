@@ -72,11 +72,28 @@ test('a FIN on the SYN of a simultaneous open waits for its repetition, text is 
   user.paused = true;
   const syn = peer.one();
   peer.send({ flags: SYN | FIN, seq: 900, data: 'abc' });
-  expect(peer.take().at(-1)).toMatchObject({ flags: 'S.', seq: syn.seq, ack: 904 });
+  expect(peer.take().at(-1)).toMatchObject({ flags: 'S.', seq: syn.seq, ack: 901 });
   expect(user.connection.readable).toBe(3);
   peer.send({ flags: ACK | FIN, seq: 904, ack: syn.seq + 1 });
   expect(peer.take().at(-1)).toMatchObject({ flags: '.', ack: 905 });
   expect(user.state).toBe('CLOSE-WAIT');
+  expect(peer.stack.stats.tcpIllegalTransitions).toBe(0);
+});
+
+test('CLOSE in SYN-RECEIVED waits for ESTABLISHED when something was written — RFC 9293 §3.10.4', () => {
+  const peer = new RawPeer();
+  const user = peer.connect();
+  const syn = peer.one();
+  peer.send({ flags: SYN, seq: 900, options: mss(1000) });
+  expect(peer.one()).toMatchObject({ flags: 'S.', ack: 901 });
+  user.connection.write(new Uint8Array(100), 0, 100);
+  user.connection.release();
+  expect(peer.take()).toEqual([]);
+  peer.send({ flags: ACK, seq: 901, ack: syn.seq + 1 });
+  const fin = peer.one();
+  expect(fin).toMatchObject({ seq: syn.seq + 1, ack: 901 });
+  expect([fin.data.length, fin.flags.includes('F')]).toEqual([100, true]);
+  expect(user.state).toBe('FIN-WAIT-1');
   expect(peer.stack.stats.tcpIllegalTransitions).toBe(0);
 });
 
