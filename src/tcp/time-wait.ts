@@ -143,8 +143,10 @@ export class TimeWaitTable extends Timer {
       this.#host.acknowledge(entry, packet, now);
       return;
     }
-    // RFC 9293 §3.10.7.4: a stray ACK tells us nothing, and what has no ACK at all is dropped ("fifth").
-    if (!isOld && inWindow && (flags & SYN) === 0 && (segment.seqLength === 0 || (flags & ACK) === 0)) return;
+    // RFC 9293 §3.10.7.4: the ACK of our ACK tells us nothing, and what has no ACK at all is dropped ("fifth"). An ACK from beyond the FIN
+    // claims text that cannot be: Linux and FreeBSD say where we are.
+    const isLastAck = segment.seqLength === 0 && segment.seq === entry.rcvNxt;
+    if (!isOld && inWindow && (flags & SYN) === 0 && (isLastAck || (flags & ACK) === 0)) return;
     if (now - entry.lastAnswer < this.#answerInterval) return;
     entry.lastAnswer = now;
     this.#host.acknowledge(entry, packet, now);
