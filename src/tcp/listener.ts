@@ -39,12 +39,12 @@ export class TcpListener extends Socket implements Listening, Offer {
   state = states.CLOSED;
   readonly local: Address;
   readonly port: number;
-  readonly options: ListenOptions;
+  options: ListenOptions;
   readonly stats: Stats;
   readonly windowScaling: boolean;
   readonly sack: boolean;
   readonly timestamps: boolean;
-  readonly maxSegment: number;
+  maxSegment: number;
   readonly ecn: EcnMode;
   readonly synAckRetries: number;
   backlog: number;

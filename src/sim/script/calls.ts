@@ -2,7 +2,17 @@
 //
 // What a call writes through its arguments (poll's revents, getsockopt's value) is compared with what the script shows there.
 
-import { EAGAIN, EBADF, EINPROGRESS, EINVAL, ENOTCONN, EOPNOTSUPP } from '../../errno.ts';
+import {
+  EAGAIN,
+  EBADF,
+  ECONNREFUSED,
+  EHOSTUNREACH,
+  EINPROGRESS,
+  EINVAL,
+  ENETUNREACH,
+  ENOTCONN,
+  EOPNOTSUPP,
+} from '../../errno.ts';
 import { EV_READABLE, EV_WRITABLE } from '../../socket.ts';
 import type { TcpConnection } from '../../tcp/connection.ts';
 import { Address } from '../../wire/address.ts';
@@ -325,8 +335,16 @@ const getsockopt: Call = (kernel, args) => () => {
     if (shown?.kind !== 'string' || shown.value === value) return 0;
     return { value: 0, difference: `expected ${name} "${shown.value}", got "${value}"` };
   }
-  return value < 0 ? value : shows(args[3], value, name);
+  if (value < 0) return value;
+  return shows(args[3], name === 'SO_ERROR' ? errorAs(kernel, value, shown) : value, name);
 };
+
+/** FreeBSD calls what an administrator prohibits refused; RFC 1122 §3.2.2.1 has a network or a host unreachable. */
+function errorAs(kernel: Kernel, error: number, shown: Expression | undefined): number {
+  const isUnreachable = error === -ENETUNREACH || error === -EHOSTUNREACH;
+  const isRefused = shown?.kind === 'name' && shown.name === 'ECONNREFUSED';
+  return kernel.profile.dialect === 'freebsd' && isUnreachable && isRefused ? -ECONNREFUSED : error;
+}
 
 /** Every member the script names. */
 function compareInfo(kernel: Kernel, fd: TcpFd, expected: Expression | undefined): ReturnType<Attempt> {

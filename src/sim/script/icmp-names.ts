@@ -43,7 +43,9 @@ const OTHER: Record<number, Record<string, number>> = {
     ttl_exceeded: icmpv4.TTL_EXCEEDED,
     exc_ttl: icmpv4.TTL_EXCEEDED,
     ttl: icmpv4.TTL_EXCEEDED,
+    ttl_exceeded_in_transit: icmpv4.TTL_EXCEEDED,
     fragment_time_exceeded: icmpv4.REASSEMBLY_EXCEEDED,
+    frag_reass_exceeded: icmpv4.REASSEMBLY_EXCEEDED,
     exc_fragtime: icmpv4.REASSEMBLY_EXCEEDED,
   },
   [icmpv4.REDIRECT]: {
@@ -58,6 +60,8 @@ const OTHER: Record<number, Record<string, number>> = {
 export const icmpType = (name: string): number => (Object.hasOwn(TYPES, name) ? TYPES[name] : -1);
 
 export function icmpCode(type: number, name: string): number {
+  const number = /^code_(\d{1,3})$/.exec(name);
+  if (number !== null) return Number(number[1]);
   const codes = type === icmpv4.DESTINATION_UNREACHABLE ? UNREACHABLE : (OTHER[type] ?? {});
   return Object.hasOwn(codes, name) ? codes[name] : -1;
 }

@@ -7,9 +7,12 @@ import { Scanner } from './scanner.ts';
 
 const NUMBER = /(?:\d+(?:\.(?!\.)\d*)?|\.\d+)/y;
 
-/** @throws ScriptError for what is not a script, Unsupported for what we do not do */
-export function parseScript(text: string): Script {
-  const s = new Scanner(preprocess(text));
+/**
+ * @param standard what `#ifdef STANDARD` asks for, instead of FreeBSD's own ways
+ * @throws ScriptError for what is not a script, Unsupported for what we do not do
+ */
+export function parseScript(text: string, standard = false): Script {
+  const s = new Scanner(preprocess(text, standard ? STANDARD : FREEBSD));
   const options = new Map<string, string>();
   while (!s.isAtEnd && s.peek(/--?[A-Za-z]/y)) headerOption(s, options);
   const events: Event[] = [];
@@ -17,11 +20,15 @@ export function parseScript(text: string): Script {
   return { options, events };
 }
 
-/** Names a script may ask for with `#ifdef`: FreeBSD's own ways in FreeBSD's scripts. */
-const DEFINED = new Set(['FreeBSD', '__FreeBSD__']);
+/** Names a script may ask for with `#ifdef`: FreeBSD's own ways in FreeBSD's scripts, or what the RFCs say where FreeBSD differs. */
+const FREEBSD: ReadonlySet<string> = new Set(['FreeBSD', '__FreeBSD__']);
+const STANDARD: ReadonlySet<string> = new Set(['STANDARD']);
+
+/** The script tells what FreeBSD does from what the RFCs say. */
+export const hasStandard = (text: string): boolean => /^#\s*ifdef\s+STANDARD\b/m.test(text);
 
 /** Blank out what `#ifdef`, `#ifndef`, `#else` and `#endif` exclude; lines keep their numbers. */
-function preprocess(text: string): string {
+function preprocess(text: string, defined: ReadonlySet<string>): string {
   if (!/^#\s*ifn?def\b/m.test(text)) return text;
   const open: boolean[] = [];
   return text
@@ -32,7 +39,7 @@ function preprocess(text: string): string {
       const [, word, name] = directive;
       if (word === 'endif') open.pop();
       else if (word === 'else') open.push(!(open.pop() ?? true));
-      else open.push(DEFINED.has(name) === (word === 'ifdef'));
+      else open.push(defined.has(name) === (word === 'ifdef'));
       return '';
     })
     .join('\n');

@@ -5,6 +5,7 @@
 
 import type { TcpConnection } from '../../tcp/connection.ts';
 import * as states from '../../tcp/states.ts';
+import { TIME_EXCEEDED } from '../../wire/icmpv4.ts';
 import { seqAdd, seqGt } from '../../wire/seq.ts';
 import type { CallEvent, CodeEvent, CommandEvent, Event, PacketEvent, Script, When } from './ast.ts';
 import { ScriptError, Unsupported } from './ast.ts';
@@ -16,7 +17,7 @@ import type { LivePacket, LiveTcp } from './live.ts';
 import { buildIcmp, buildTcp, buildUdp } from './live.ts';
 import type { MatchOptions } from './match.ts';
 import { compare, join, split } from './match.ts';
-import { parseScript } from './parser.ts';
+import { hasStandard, parseScript } from './parser.ts';
 import { printLive, printTime } from './printer.ts';
 import { Profile } from './profile.ts';
 import type { Value } from './python.ts';
@@ -77,9 +78,16 @@ const ACK = 0x10;
 
 /** Run a script given as text. */
 export function runScript(source: string, options: RunOptions = {}): Report {
+  const report = runVariant(source, options, false);
+  if (report.outcome === 'passed' || !hasStandard(source)) return report;
+  const standard = runVariant(source, options, true);
+  return standard.outcome === 'passed' ? standard : report;
+}
+
+function runVariant(source: string, options: RunOptions, standard: boolean): Report {
   let script: Script;
   try {
-    script = parseScript(source);
+    script = parseScript(source, standard);
   } catch (error) {
     return verdict(error, [], [], []);
   }
@@ -319,6 +327,8 @@ class Run implements Kernel {
       if ((spec.options ?? []).some((option) => option.kind === 'FO' || option.kind === 'FOEXP'))
         this.profile.doubt('TCP Fast Open');
     }
+    if (spec.protocol === 'icmp' && spec.type === TIME_EXCEEDED && this.profile.dialect === 'freebsd')
+      this.profile.doubt('Time Exceeded, which ends a connection attempt at FreeBSD and must not (RFC 1122 §4.2.3.9)');
     this.#record(event.when, event.text);
     if (spec.protocol === 'tcp') host.inject(buildTcp(spec, this.#flow, host.ends));
     else if (spec.protocol === 'udp') host.inject(buildUdp(spec, this.#flow, host.ends));

@@ -16,7 +16,7 @@ const LINUX_MIN_SNDBUF = 4608;
 
 /** Names that are remembered and have no effect that a script could see here. */
 const REMEMBERED =
-  /^(?:SO_REUSEADDR|SO_REUSEPORT|SO_DEBUG|SO_BROADCAST|SO_PRIORITY|SO_MARK|SO_DONTROUTE|SO_RCVLOWAT|SO_BUSY_POLL|SO_INCOMING_CPU|SO_NOSIGPIPE|SO_TIMESTAMP|SO_OOBINLINE|IP_MTU_DISCOVER|IP_FREEBIND|IP_TRANSPARENT|TCP_NOTSENT_LOWAT|TCP_LOG|TCP_LOGBUF|TCP_LOGID|TCP_SAVE_SYN)$/;
+  /^(?:SO_REUSEADDR|SO_REUSEPORT|SO_DEBUG|SO_BROADCAST|SO_PRIORITY|SO_MARK|SO_DONTROUTE|SO_RCVLOWAT|SO_BUSY_POLL|SO_INCOMING_CPU|SO_NOSIGPIPE|SO_TIMESTAMP|SO_OOBINLINE|IP_MTU_DISCOVER|IP_FREEBIND|IP_TRANSPARENT|TCP_LOG|TCP_LOGBUF|TCP_LOGID|TCP_SAVE_SYN)$/;
 
 /** 0 or a negative errno. */
 export function setOption(fd: Fd, name: string, value: Expression | undefined, host: Host, profile: Profile): number {
@@ -115,6 +115,10 @@ function setNumber(fd: TcpFd, name: string, value: number, host: Host, profile: 
     case 'TCP_MAXSEG':
       if (value < 48 || value > 32_767) return EINVAL;
       options.maxSegment = value;
+      if (fd.listener !== null) {
+        fd.listener.maxSegment = value;
+        fd.listener.options = { ...fd.listener.options, maxSegment: value };
+      }
       return 0;
     case 'TCP_FASTOPEN':
       fd.fastOpen = value;
