@@ -44,7 +44,7 @@ const MISUSES: [args: string[], says: RegExp][] = [
   [['arp', 'add', '10.9.0.1', 'xx'], /hardware address/],
 ];
 
-test.each(MISUSES)('tapstack %j ends with 2 and one line', async (args, says) => {
+test.concurrent.each(MISUSES)('tapstack %j ends with 2 and one line', async (args, says) => {
   const { status, stdout, stderr } = await run(...args);
   expect(status).toBe(2);
   expect(stdout).toBe('');
