@@ -73,6 +73,7 @@ const DEFAULT_TOLERANCE = 4000;
 const PATIENCE = 4 * 3600 * 1_000_000;
 const FIRST_PEER_PORT = 40_000;
 const SYN = 0x02;
+const ECE = 0x40;
 const RST = 0x04;
 const ACK = 0x10;
 
@@ -324,8 +325,15 @@ class Run implements Kernel {
     const { host } = this;
     if (spec.protocol === 'tcp') {
       if ((spec.flags & (SYN | ACK | RST)) === SYN) this.#peerOpens();
+      const isEct = spec.ip.ecn !== null && spec.ip.ecn !== 0;
+      if (isEct && (spec.flags & (SYN | ECE)) === (SYN | ECE) && this.profile.dialect === 'freebsd')
+        this.profile.doubt('ECN asked for by an ECT SYN, which Linux and we decline (RFC 3168 §6.1.1)');
       if ((spec.options ?? []).some((option) => option.kind === 'FO' || option.kind === 'FOEXP'))
         this.profile.doubt('TCP Fast Open');
+      if (this.profile.dialect === 'linux' && this.#overfills(spec.seq ?? 0, spec.length))
+        this.profile.doubt(
+          'text across the edge of the window, which Linux takes or drops where RFC 9293 §3.10.7.4 trims',
+        );
     }
     if (spec.protocol === 'icmp' && spec.type === TIME_EXCEEDED && this.profile.dialect === 'freebsd')
       this.profile.doubt('Time Exceeded, which ends a connection attempt at FreeBSD and must not (RFC 1122 §4.2.3.9)');
@@ -334,6 +342,13 @@ class Run implements Kernel {
     else if (spec.protocol === 'udp') host.inject(buildUdp(spec, this.#flow, host.ends));
     else host.inject(buildIcmp(spec, this.#flow, host.ends));
     this.#settle();
+  }
+
+  /** Text that begins in the window offered and ends beyond: how large a window is, is not the script's to say. */
+  #overfills(seq: number, length: number): boolean {
+    const receiver = this.current?.connection?.receiver;
+    if (receiver === undefined || length === 0) return false;
+    return seqGt(receiver.rcvAdv, seq | 0) && seqGt(seqAdd(seq | 0, length), receiver.rcvAdv);
   }
 
   /** The script's peer sends a SYN: for the connection there is, or, when that is over, from a new port. */

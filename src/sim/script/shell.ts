@@ -122,11 +122,13 @@ function source(command: string, host: ShellHost): Outcome {
     case 'tc':
       // The fq queue discipline paces below TCP; here TCP does it itself.
       if (args.includes('fq')) host.profile.tcp.pacing = 'on';
+      else if (args.includes('limit')) throw new Unsupported('a queue below the stack that drops');
       return DONE;
     // An offload below us, a module, a cache: there is none.
     case 'ethtool':
     case 'modprobe':
     case 'kldload':
+    case 'nstat':
     case 'sync':
     case 'true':
     case ':':

@@ -210,6 +210,54 @@ sysctl -w net.ipv4.tcp_window_scaling=0; ip route change default dev tun0 initcw
   });
 });
 
+describe('a script of FreeBSD', () => {
+  const connecting = `0 \`sysctl -w net.inet.tcp.icmp_may_rst=1\`
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 fcntl(3, F_SETFL, O_RDWR | O_NONBLOCK) = 0
++0 setsockopt(3, IPPROTO_IP, IP_TOS, [IPTOS_DSCP_CS1], 4) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > (tos 0x20) S 0:0(0) <mss 1460,nop,wscale 6,sackOK,TS val 100 ecr 0>
+`;
+
+  it('passes by what it calls the standard as well as by what it calls FreeBSD', () => {
+    const either = (fits: string, fitsNot: string): string => `${connecting}+.1 < S. 0:0(0) ack 1 win 100 <mss 1000>
++0 > . 1:1(0) ack 1
+#ifdef ${fits}
++0 write(3, ..., 10) = 10
++0 > P. 1:11(10) ack 1
+#endif
+#ifdef ${fitsNot}
++0 write(3, ..., 10) = 20
+#endif`;
+    expect(runScript(either('FreeBSD', 'STANDARD')).reason).toBe('');
+    expect(runScript(either('STANDARD', 'FreeBSD')).reason).toBe('');
+    expect(runScript(either('OTHER', 'FreeBSD')).outcome).toBe('failed');
+  });
+
+  it('calls refused what an administrator prohibits', () => {
+    const script = `${connecting}+.1 < [0:0(0)] icmp unreachable net_prohibited
++.1 getsockopt(3, SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0`;
+    expect(runScript(script).reason).toBe('');
+    expect(runScript(script.replace('ECONNREFUSED', 'EHOSTUNREACH')).outcome).toBe('failed');
+  });
+
+  it('may name ICMP codes by number; that Time Exceeded ends an attempt is unsupported', () => {
+    const script = (code: string, error: string): string => `${connecting}+.1 < icmp ${code} [0:0(0)]
++.1 getsockopt(3, SOL_SOCKET, SO_ERROR, [${error}], [4]) = 0`;
+    expect(runScript(script('parameter_problem code_2', '0')).reason).toBe('');
+    expect(runScript(script('time_exceeded ttl_exceeded_in_transit', '0')).reason).toBe('');
+    expect(runScript(script('time_exceeded ttl_exceeded_in_transit', 'EHOSTUNREACH')).outcome).toBe('unsupported');
+  });
+});
+
+it('TCP_MAXSEG of a listener holds for its connections', () => {
+  const script = SERVER.replace('<mss 1460,', '<mss 900,').replace(
+    '+0 < S ',
+    '+0 setsockopt(3, SOL_TCP, TCP_MAXSEG, [900], 4) = 0\n+0 < S ',
+  );
+  expect(runScript(`${script}+0 %{ assert tcpi_snd_mss == 900, tcpi_snd_mss }%`).reason).toBe('');
+});
+
 describe('two connections', () => {
   it('have numbers and ports of their own', () => {
     const second = `+0 close(4) = 0
