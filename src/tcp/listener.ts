@@ -5,6 +5,7 @@
 // Invariant: `embryos` is the size of the SYN queue, at most the limit; the accept queue holds at most `backlog` connections.
 
 import type { Packet } from '../net/packet.ts';
+import type { Path } from '../net/path.ts';
 import { EV_CLOSED, EV_READABLE, Socket } from '../socket.ts';
 import type { Stats } from '../stats.ts';
 import type { Address } from '../wire/address.ts';
@@ -16,7 +17,7 @@ import type { TcpConnection } from './connection.ts';
 import * as cookie from './cookie.ts';
 import type { Listening } from './demux.ts';
 import type { EcnMode } from './ecn.ts';
-import { isSetupSyn, SETUP_SYN_ACK } from './ecn.ts';
+import { ECN_FIELD, isSetupSyn, SETUP_SYN_ACK } from './ecn.ts';
 import { findOption } from './fast-open.ts';
 import type { Offer } from './handshake.ts';
 import { Agreement, offeredMss, windowShift } from './handshake.ts';
@@ -234,6 +235,7 @@ export class TcpListener extends Socket implements Listening, Offer {
     const tcp = this.#tcp;
     const path = tcp.paths.back(packet);
     if (path === null) return;
+    this.#mark(path);
     if (!agreement.timestamps) {
       // No room to remember these in.
       agreement.windowScaling = false;
@@ -291,6 +293,7 @@ export class TcpListener extends Socket implements Listening, Offer {
     const tcp = this.#tcp;
     const path = tcp.paths.borrow(embryo.remote, embryo.local);
     if (path === null) return;
+    this.#mark(path);
     const header = tcp.header.reset(embryo.localPort, embryo.remotePort);
     header.seq = embryo.iss;
     header.ack = seqAdd(embryo.irs, 1);
@@ -299,6 +302,13 @@ export class TcpListener extends Socket implements Listening, Offer {
     header.tsVal = tcp.tsVal(embryo.tsOffset, now);
     header.tsEcr = embryo.tsRecent;
     send(path, header, this.stats);
+  }
+
+  /** What connections to come send with goes for their SYN,ACKs as well (RFC 9293 §3.9.2, MUST-48, MUST-49). */
+  #mark(path: Path): void {
+    const { options } = this.#tcp;
+    path.ttl = this.options.ttl ?? options.ttl;
+    path.tos = (this.options.tos ?? options.tos) & ~ECN_FIELD;
   }
 
   #describeSynAck(header: Header, agreement: Agreement, mss: number): void {
@@ -316,6 +326,7 @@ export class TcpListener extends Socket implements Listening, Offer {
     const tcp = this.#tcp;
     const path = tcp.paths.borrow(embryo.remote, embryo.local);
     if (path === null) return;
+    this.#mark(path);
     const header = tcp.header.reset(embryo.localPort, embryo.remotePort);
     header.seq = seqAdd(embryo.iss, 1);
     header.ack = seqAdd(embryo.irs, 1);

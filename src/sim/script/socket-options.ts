@@ -179,11 +179,13 @@ export function getOption(fd: Fd, name: string, profile: Profile): number | stri
     case 'TCP_USER_TIMEOUT':
       return set ?? 0;
     case 'TCP_KEEPIDLE':
-      return set ?? 7200;
+      return set ?? (profile.tcp.keepAliveIdle ?? 7200 * SECOND) / SECOND;
     case 'TCP_KEEPINTVL':
-      return set ?? 75;
+      return set ?? (profile.tcp.keepAliveInterval ?? 75 * SECOND) / SECOND;
+    case 'TCP_KEEPINIT':
+      return set ?? (profile.tcp.synTimeout ?? 75 * SECOND) / SECOND;
     case 'TCP_KEEPCNT':
-      return set ?? 9;
+      return set ?? profile.tcp.keepAliveCount ?? (profile.dialect === 'freebsd' ? 8 : 9);
     case 'IP_TTL':
       return set ?? 64;
     case 'IP_MTU':
