@@ -14,7 +14,6 @@ import { offsetOf, slabOf } from '../mem/memory.ts';
 import type { Mac } from '../wire/address.ts';
 import * as checksum from '../wire/checksum.ts';
 import { Cutter } from '../wire/gso.ts';
-import * as tcp from '../wire/tcp.ts';
 import * as vnet from '../wire/vnet.ts';
 import type { Link } from './link.ts';
 import { OFFLOAD_CSUM, OFFLOAD_TSO_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from './link.ts';
@@ -132,7 +131,7 @@ export class LowerLink implements Link {
       length += desc[e + 1];
     }
     // Zero and all ones are the same sum; UDP alone gives zero a meaning (RFC 768).
-    const value = field === tcp.CHECKSUM_OFFSET ? checksum.finish(sum) : checksum.finishUdp(sum);
+    const value = checksum.finishField(sum, field);
     dv.setUint16(off + start + field, value);
     vnet.clear(dv, header);
   }

@@ -19,6 +19,11 @@ export const finish = (sum: number): number => ~fold(sum) & 0xffff;
 /** The UDP header field for `sum`: a computed zero is sent as all ones, because zero means "no checksum" (RFC 768). */
 export const finishUdp = (sum: number): number => ~fold(sum) & 0xffff || 0xffff;
 
+/** The field `csumOffset` bytes into a transport header, as virtio names it: 6 is UDP's, and only UDP avoids zero. */
+export const finishField = (sum: number, csumOffset: number): number =>
+  csumOffset === UDP_FIELD ? finishUdp(sum) : finish(sum);
+const UDP_FIELD = 6;
+
 /**
  * The sum of `length` bytes (at most 8 MB) at `off`, plus `initial`. An odd last byte is padded with zero on the right.
  *

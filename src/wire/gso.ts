@@ -25,10 +25,11 @@ export function completeChecksum(dv: DataView, off: number, length: number): boo
   const header = off - vnet.LENGTH;
   if ((vnet.flags(dv, header) & vnet.NEEDS_CSUM) === 0) return true;
   const start = vnet.csumStart(dv, header);
-  const field = start + vnet.csumOffset(dv, header);
+  const csumOffset = vnet.csumOffset(dv, header);
+  const field = start + csumOffset;
   if (start > length || field + 2 > length) return false;
   // The field holds the pseudo-header's sum, so summing over it adds that in.
-  dv.setUint16(off + field, checksum.finishUdp(checksum.sum(dv, off + start, length - start)));
+  dv.setUint16(off + field, checksum.finishField(checksum.sum(dv, off + start, length - start), csumOffset));
   dv.setUint8(header, vnet.flags(dv, header) & ~vnet.NEEDS_CSUM);
   return true;
 }
@@ -141,7 +142,7 @@ export class Cutter {
   finish(target: DataView, to: number, payloadSum: number): void {
     const transportLength = this.headerLength - this.transport;
     const sum = checksum.sum(target, to + this.transport, transportLength, payloadSum);
-    target.setUint16(to + this.checksumField, checksum.finishUdp(sum));
+    target.setUint16(to + this.checksumField, checksum.finishField(sum, this.checksumField - this.transport));
   }
 
   /** Bytes of network header at `ip`, 0 when there is no well-formed one. Its length field may be 0 or wrapped: it is not trusted. */

@@ -206,3 +206,27 @@ describe('a partial checksum', () => {
     expect(frame.bytes).toEqual(before);
   });
 });
+
+test('only UDP sends a computed zero as all ones (RFC 768); for TCP that is the other zero of RFC 1624 §3', () => {
+  for (const [protocol, csumOffset, field] of [
+    ['tcp', tcp.CHECKSUM_OFFSET, 0],
+    ['udp', udp.CHECKSUM_OFFSET, 0xffff],
+  ] as const) {
+    const { dv, length } = newFrame(14 + 20 + 20);
+    dv.setUint16(OFF + 34 + 18, 0xffff); // all that is summed
+    vnet.set(dv, 0, vnet.NEEDS_CSUM, vnet.GSO_NONE, 0, 0, 34, csumOffset);
+    expect(gso.completeChecksum(dv, OFF, length)).toBe(true);
+    expect(dv.getUint16(OFF + 34 + csumOffset), protocol).toBe(field);
+  }
+});
+
+test('a cut TCP segment whose sum is all ones carries zero', () => {
+  const frame = tcpFrame(20, 10, tcp.ACK);
+  const cutter = new gso.Cutter();
+  expect(cutter.begin(frame.dv, OFF, frame.length)).toBe(true);
+  const target = new DataView(new ArrayBuffer(128));
+  cutter.header(0, target, 0);
+  const headerSum = checksum.sum(target, cutter.transport, cutter.headerLength - cutter.transport);
+  cutter.finish(target, 0, 0xffff - headerSum);
+  expect(target.getUint16(cutter.checksumField)).toBe(0);
+});
