@@ -2,30 +2,16 @@
 //
 // Invariant: what a generator yields depends on the seed and its names alone. A link added or a host more changes no other part's luck.
 
-import type { Entropy } from '../world.ts';
+import { SeededEntropy } from './seeded-entropy.ts';
 
 const UNIT = 0x1_0000_0000;
 
-export class Random implements Entropy {
+export class Random extends SeededEntropy {
   readonly #seed: number;
-  #state: number;
 
   constructor(seed: number) {
+    super(scramble(seed));
     this.#seed = seed | 0;
-    this.#state = scramble(seed);
-  }
-
-  /** mulberry32 */
-  int32(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) | 0;
-  }
-
-  fill(target: Uint8Array): void {
-    for (let i = 0; i < target.length; i++) target[i] = this.int32();
   }
 
   /** A whole number from 0 up to, but not including, `limit`. */

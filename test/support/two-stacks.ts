@@ -10,31 +10,13 @@ import { pipe } from '../../src/link/pipe.ts';
 import type { Memory } from '../../src/mem/memory.ts';
 import type { AddressOptions } from '../../src/net/conflict.ts';
 import type { Nic, NicOptions } from '../../src/net/nic.ts';
+import { SeededEntropy } from '../../src/sim/seeded-entropy.ts';
 import type { StackOptions } from '../../src/stack.ts';
 import { Stack } from '../../src/stack.ts';
 import { Address, parseIpv4 } from '../../src/wire/address.ts';
-import type { Entropy, World } from '../../src/world.ts';
+import type { World } from '../../src/world.ts';
 
-/** A small seeded generator (mulberry32): the same seed gives the same run. */
-export class SeededEntropy implements Entropy {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  int32(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) | 0;
-  }
-
-  fill(target: Uint8Array): void {
-    for (let i = 0; i < target.length; i++) target[i] = this.int32();
-  }
-}
+export { SeededEntropy };
 
 /** A clock that moves only when told, shared by all worlds of a test. */
 export class VirtualClock {

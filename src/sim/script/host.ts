@@ -10,31 +10,11 @@ import type { Nic } from '../../net/nic.ts';
 import { Stack } from '../../stack.ts';
 import { STATE_NAMES } from '../../tcp/states.ts';
 import { Address } from '../../wire/address.ts';
-import type { Entropy, World } from '../../world.ts';
+import type { World } from '../../world.ts';
+import { SeededEntropy } from '../seeded-entropy.ts';
 import type { Ends, LivePacket } from './live.ts';
 import { dissect } from './live.ts';
 import type { Profile } from './profile.ts';
-
-/** mulberry32: the same seed gives the same run. */
-class SeededEntropy implements Entropy {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  int32(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) | 0;
-  }
-
-  fill(target: Uint8Array): void {
-    for (let i = 0; i < target.length; i++) target[i] = this.int32();
-  }
-}
 
 class ScriptLink implements Link {
   readonly mtu: number;
